@@ -1,0 +1,5 @@
+//! What a request says: tensors, and the JSON that carries them.
+
+pub mod nested;
+pub mod tensor;
+pub mod v2;

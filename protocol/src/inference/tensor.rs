@@ -1,0 +1,361 @@
+//! Datatypes, shapes and tensors as the Open Inference Protocol names them.
+//!
+//! A tensor's bytes always fit its datatype and shape: there is no other way to make one.
+
+use bytes::Bytes;
+use half::{bf16, f16};
+use std::fmt;
+
+/// The datatypes of the Open Inference Protocol, and Triton's `BF16`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Datatype {
+    /// One byte, 0 or 1.
+    Bool,
+    /// Unsigned, 8 bits.
+    Uint8,
+    /// Unsigned, 16 bits.
+    Uint16,
+    /// Unsigned, 32 bits.
+    Uint32,
+    /// Unsigned, 64 bits.
+    Uint64,
+    /// Signed, 8 bits.
+    Int8,
+    /// Signed, 16 bits.
+    Int16,
+    /// Signed, 32 bits.
+    Int32,
+    /// Signed, 64 bits.
+    Int64,
+    /// IEEE 754 half precision.
+    Fp16,
+    /// The upper half of a single-precision number.
+    Bf16,
+    /// IEEE 754 single precision.
+    Fp32,
+    /// IEEE 754 double precision.
+    Fp64,
+    /// Strings of any length.
+    Bytes,
+}
+
+impl Datatype {
+    const ALL: [(Self, &'static str); 14] = [
+        (Self::Bool, "BOOL"),
+        (Self::Uint8, "UINT8"),
+        (Self::Uint16, "UINT16"),
+        (Self::Uint32, "UINT32"),
+        (Self::Uint64, "UINT64"),
+        (Self::Int8, "INT8"),
+        (Self::Int16, "INT16"),
+        (Self::Int32, "INT32"),
+        (Self::Int64, "INT64"),
+        (Self::Fp16, "FP16"),
+        (Self::Bf16, "BF16"),
+        (Self::Fp32, "FP32"),
+        (Self::Fp64, "FP64"),
+        (Self::Bytes, "BYTES"),
+    ];
+
+    /// The name in the protocol, `FP32`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+
+    /// The datatype of that name, in capitals as the protocol writes it.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == name).map(|(datatype, _)| *datatype)
+    }
+
+    /// Bytes of one element; `None` for strings, which have each their own.
+    #[must_use]
+    pub fn size(self) -> Option<usize> {
+        match self {
+            Self::Bool | Self::Uint8 | Self::Int8 => Some(1),
+            Self::Uint16 | Self::Int16 | Self::Fp16 | Self::Bf16 => Some(2),
+            Self::Uint32 | Self::Int32 | Self::Fp32 => Some(4),
+            Self::Uint64 | Self::Int64 | Self::Fp64 => Some(8),
+            Self::Bytes => None,
+        }
+    }
+
+    /// Whether the elements are floating-point numbers.
+    #[must_use]
+    pub fn is_float(self) -> bool {
+        matches!(self, Self::Fp16 | Self::Bf16 | Self::Fp32 | Self::Fp64)
+    }
+}
+
+impl fmt::Display for Datatype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The number of elements of a shape, or `None` where it overflows.
+#[must_use]
+pub fn elements(shape: &[usize]) -> Option<usize> {
+    // A zero anywhere makes an empty tensor, however large the product of the others is.
+    if shape.contains(&0) {
+        return Some(0);
+    }
+    shape.iter().try_fold(1usize, |product, &dim| product.checked_mul(dim))
+}
+
+/// Why bytes and a shape do not make a tensor.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The product of the dimensions is over what a machine can address.
+    #[error("shape {0:?} has too many elements")]
+    ShapeOverflow(Vec<usize>),
+    /// The data is of another length than the shape says.
+    #[error("shape {shape:?} needs {expected} {unit}, got {got}")]
+    Length {
+        /// The shape.
+        shape: Vec<usize>,
+        /// What it needs.
+        expected: usize,
+        /// What was there.
+        got: usize,
+        /// Of what: elements, or bytes of a datatype.
+        unit: String,
+    },
+    /// A BOOL is 0 or 1.
+    #[error("a BOOL element is {0}, not 0 or 1")]
+    NotBool(u8),
+}
+
+/// An n-dimensional array in row-major order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    datatype: Datatype,
+    shape: Vec<usize>,
+    data: Data,
+}
+
+/// The elements of a tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// Elements of a fixed size, little-endian (the only byte order we run on).
+    Numbers(Bytes),
+    /// `BYTES` elements.
+    Strings(Vec<Bytes>),
+}
+
+/// A number type that a tensor holds.
+pub trait Element: bytemuck::NoUninit + Send + Sync + 'static {
+    /// Its name in the protocol.
+    const DATATYPE: Datatype;
+}
+
+macro_rules! elements {
+    ($($rust:ty => $datatype:ident,)*) => { $(impl Element for $rust { const DATATYPE: Datatype = Datatype::$datatype; })* };
+}
+
+elements! {
+    bool => Bool, u8 => Uint8, u16 => Uint16, u32 => Uint32, u64 => Uint64, i8 => Int8, i16 => Int16, i32 => Int32,
+    i64 => Int64, f16 => Fp16, bf16 => Bf16, f32 => Fp32, f64 => Fp64,
+}
+
+/// Lets a vector of numbers be shared as bytes without copying it.
+struct AsBytes<T>(Vec<T>);
+
+impl<T: Element> AsRef<[u8]> for AsBytes<T> {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+impl Tensor {
+    /// A tensor over little-endian bytes as they came from the wire, not copied.
+    ///
+    /// # Errors
+    /// Where the bytes are not as many as the shape says, or a BOOL is neither 0 nor 1.
+    pub fn from_bytes(datatype: Datatype, shape: Vec<usize>, bytes: Bytes) -> Result<Self, Error> {
+        let count = elements(&shape).ok_or_else(|| Error::ShapeOverflow(shape.clone()))?;
+        let size = datatype.size().unwrap_or(usize::MAX);
+        let expected = count.checked_mul(size).ok_or_else(|| Error::ShapeOverflow(shape.clone()))?;
+        if bytes.len() != expected {
+            return Err(Error::Length {
+                shape,
+                expected,
+                got: bytes.len(),
+                unit: format!("bytes of {datatype}"),
+            });
+        }
+        if datatype == Datatype::Bool
+            && let Some(&other) = bytes.iter().find(|byte| **byte > 1)
+        {
+            return Err(Error::NotBool(other));
+        }
+        Ok(Self { datatype, shape, data: Data::Numbers(bytes) })
+    }
+
+    /// A tensor of numbers, not copied.
+    ///
+    /// # Errors
+    /// Where there are not as many numbers as the shape says.
+    pub fn from_numbers<T: Element>(shape: Vec<usize>, numbers: Vec<T>) -> Result<Self, Error> {
+        check_count(&shape, numbers.len())?;
+        Ok(Self { datatype: T::DATATYPE, shape, data: Data::Numbers(Bytes::from_owner(AsBytes(numbers))) })
+    }
+
+    /// A tensor of strings.
+    ///
+    /// # Errors
+    /// Where there are not as many strings as the shape says.
+    pub fn from_strings(shape: Vec<usize>, strings: Vec<Bytes>) -> Result<Self, Error> {
+        check_count(&shape, strings.len())?;
+        Ok(Self { datatype: Datatype::Bytes, shape, data: Data::Strings(strings) })
+    }
+
+    /// What the elements are.
+    #[must_use]
+    pub fn datatype(&self) -> Datatype {
+        self.datatype
+    }
+
+    /// The dimensions, outermost first; none for a scalar.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The elements.
+    #[must_use]
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// How many elements there are.
+    #[must_use]
+    pub fn elements(&self) -> usize {
+        elements(&self.shape).expect("checked when the tensor was made")
+    }
+
+    /// The part at `index` of the first dimension, without that dimension and not copied; `None` where there is none.
+    #[must_use]
+    pub fn row(&self, index: usize) -> Option<Self> {
+        let (&rows, shape) = self.shape.split_first()?;
+        if index >= rows {
+            return None;
+        }
+        let data = match &self.data {
+            Data::Numbers(bytes) => {
+                let size = bytes.len() / rows;
+                Data::Numbers(bytes.slice(index * size..(index + 1) * size))
+            }
+            Data::Strings(strings) => {
+                let size = strings.len() / rows;
+                Data::Strings(strings[index * size..(index + 1) * size].to_vec())
+            }
+        };
+        Some(Self { datatype: self.datatype, shape: shape.to_vec(), data })
+    }
+
+    /// The elements as numbers of `T`, or `None` where the tensor is of another datatype or its bytes are not aligned
+    /// (they may lie anywhere in a request's body).
+    #[must_use]
+    pub fn numbers<T: Element + bytemuck::CheckedBitPattern>(&self) -> Option<&[T]> {
+        match &self.data {
+            Data::Numbers(bytes) if self.datatype == T::DATATYPE => {
+                bytemuck::checked::try_cast_slice(bytes).ok()
+            }
+            _ => None,
+        }
+    }
+
+    /// The elements as `f32` where they are floating-point numbers: what scores and probabilities are read as.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "a score needs no more than an f32")]
+    pub fn to_f32(&self) -> Option<Vec<f32>> {
+        let Data::Numbers(bytes) = &self.data else { return None };
+        let pieces = |size| bytes.chunks_exact(size);
+        Some(match self.datatype {
+            Datatype::Fp16 => pieces(2).map(|piece| f16::from_le_bytes(array(piece)).to_f32()).collect(),
+            Datatype::Bf16 => pieces(2).map(|piece| bf16::from_le_bytes(array(piece)).to_f32()).collect(),
+            Datatype::Fp32 => pieces(4).map(|piece| f32::from_le_bytes(array(piece))).collect(),
+            Datatype::Fp64 => pieces(8).map(|piece| f64::from_le_bytes(array(piece)) as f32).collect(),
+            _ => return None,
+        })
+    }
+}
+
+fn array<const N: usize>(piece: &[u8]) -> [u8; N] {
+    piece.try_into().expect("chunks_exact gives pieces of that size")
+}
+
+fn check_count(shape: &[usize], got: usize) -> Result<(), Error> {
+    let expected = elements(shape).ok_or_else(|| Error::ShapeOverflow(shape.to_vec()))?;
+    if got == expected {
+        Ok(())
+    } else {
+        Err(Error::Length { shape: shape.to_vec(), expected, got, unit: "elements".into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_datatypes_go_both_ways() {
+        for (datatype, name) in Datatype::ALL {
+            assert_eq!(Datatype::from_name(name), Some(datatype));
+            assert_eq!(datatype.name(), name);
+        }
+        assert_eq!(Datatype::from_name("fp32"), None);
+    }
+
+    #[test]
+    fn a_shape_that_overflows_is_refused_and_an_empty_one_is_not() {
+        assert_eq!(elements(&[usize::MAX, 2]), None);
+        assert_eq!(elements(&[usize::MAX, 2, 0]), Some(0));
+        assert_eq!(elements(&[]), Some(1));
+        let huge = vec![1 << 62, 4];
+        assert_eq!(
+            Tensor::from_bytes(Datatype::Fp32, huge.clone(), Bytes::new()),
+            Err(Error::ShapeOverflow(huge))
+        );
+        // The count fits, the bytes do not.
+        let wide = vec![1 << 62];
+        assert_eq!(
+            Tensor::from_bytes(Datatype::Fp64, wide.clone(), Bytes::new()),
+            Err(Error::ShapeOverflow(wide))
+        );
+    }
+
+    #[test]
+    fn bytes_that_do_not_fit_the_shape_are_no_tensor() {
+        let error = Tensor::from_bytes(Datatype::Fp32, vec![2, 2], Bytes::from_static(&[0; 15])).unwrap_err();
+        assert_eq!(error.to_string(), "shape [2, 2] needs 16 bytes of FP32, got 15");
+        let error = Tensor::from_numbers(vec![3], vec![1i64]).unwrap_err();
+        assert_eq!(error.to_string(), "shape [3] needs 3 elements, got 1");
+        let error = Tensor::from_bytes(Datatype::Bool, vec![2], Bytes::from_static(&[1, 2])).unwrap_err();
+        assert_eq!(error, Error::NotBool(2));
+        assert!(Tensor::from_bytes(Datatype::Bytes, vec![1], Bytes::from_static(b"x")).is_err());
+    }
+
+    #[test]
+    fn a_row_is_a_part_of_the_first_dimension() {
+        let tensor = Tensor::from_numbers(vec![2, 3], vec![1i16, 2, 3, 4, 5, 6]).unwrap();
+        assert_eq!(tensor.row(1), Some(Tensor::from_numbers(vec![3], vec![4i16, 5, 6]).unwrap()));
+        assert_eq!(tensor.row(2), None);
+        assert_eq!(tensor.row(0).unwrap().row(2), Some(Tensor::from_numbers(vec![], vec![3i16]).unwrap()));
+        let strings = Tensor::from_strings(vec![2], vec!["a".into(), "b".into()]).unwrap();
+        assert_eq!(strings.row(1), Some(Tensor::from_strings(vec![], vec!["b".into()]).unwrap()));
+    }
+
+    #[test]
+    fn numbers_are_shared_not_copied() {
+        let tensor = Tensor::from_numbers(vec![2], vec![1.5f32, -2.0]).unwrap();
+        assert_eq!(tensor.numbers::<f32>(), Some(&[1.5, -2.0][..]));
+        assert_eq!(tensor.numbers::<i32>(), None);
+        assert_eq!(tensor.to_f32(), Some(vec![1.5, -2.0]));
+        let bytes = Bytes::from_static(&[0, 0x3e, 0, 0xc0]);
+        let half = Tensor::from_bytes(Datatype::Fp16, vec![2], bytes).unwrap();
+        assert_eq!(half.to_f32(), Some(vec![1.5, -2.0]));
+    }
+}
