@@ -46,6 +46,7 @@ impl Header {
 
 /// What a client sent, up to its body.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are requests, and each is taken apart at once")]
 pub enum Packet {
     /// A request whose head took this many bytes; its body follows.
     Request(cgi::Request, usize),

@@ -1,5 +1,6 @@
 //! What a request says: tensors, and the JSON that carries them.
 
 pub mod nested;
+pub mod predict;
 pub mod tensor;
 pub mod v2;

@@ -1,0 +1,97 @@
+//! One table from what went wrong to status, text and metric label.
+
+use crate::{
+    model::{engine::RunError, folder::ModelName},
+    pool::Rejected,
+    recipe::PictureError,
+    serving::{InferError, InputError, Lookup},
+};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, Method, StatusCode, header};
+use std::time::Duration;
+
+/// Why a request has no better answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The body or the query is not what it should be.
+    #[error("{0}")]
+    BadRequest(String),
+    /// No such path.
+    #[error("there is nothing at {0}")]
+    NoRoute(String),
+    /// No such model or version.
+    #[error(transparent)]
+    NoModel(#[from] Lookup),
+    /// The path is for other methods.
+    #[error("{path} does not take {method}")]
+    Method {
+        /// The method used.
+        method: Method,
+        /// The path.
+        path: String,
+    },
+    /// The model does not take what was sent.
+    #[error("{0}")]
+    MediaType(String),
+    /// The tensors are not the model's.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The picture cannot be used.
+    #[error(transparent)]
+    Image(#[from] PictureError),
+    /// The model failed.
+    #[error("model '{0}' failed: {1}")]
+    Model(ModelName, String),
+    /// The work panicked.
+    #[error("model '{0}' failed in an unforeseen way; the server's log has more")]
+    Panicked(ModelName),
+    /// There is no room for the work.
+    #[error("{0}; try again in a moment")]
+    Busy(#[from] Rejected),
+    /// It took too long.
+    #[error("model '{model}' gave no answer within {} ms", .deadline.as_millis())]
+    Deadline {
+        /// The model.
+        model: ModelName,
+        /// How long it had.
+        deadline: Duration,
+    },
+}
+
+impl Error {
+    /// The run of `model` that failed.
+    pub(super) fn infer(model: &ModelName, error: InferError) -> Self {
+        match error {
+            InferError::Input(error) => error.into(),
+            InferError::Run(error @ RunError::Terminated) => Self::Model(model.clone(), error.to_string()),
+            InferError::Run(RunError::Failed(reason)) => Self::Model(model.clone(), reason),
+        }
+    }
+
+    /// The status that says so.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) | Self::Input(_) => StatusCode::BAD_REQUEST,
+            Self::NoRoute(_) | Self::NoModel(_) => StatusCode::NOT_FOUND,
+            Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Image(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Model(..) | Self::Panicked(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Deadline { .. } => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let body = serde_json::json!({ "error": self.to_string() }).to_string();
+        let mut response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

@@ -1,0 +1,242 @@
+//! `POST /predict/{model}`: a picture, JSON, or raw bytes; the answer as a person would want it.
+
+use super::{AppState, Json, error::Error};
+use crate::{model::engine::Interrupt, recipe::{self, classification}, serving::Model};
+use axum::extract::{Path, Query, State};
+use bytes::Bytes;
+use http::{HeaderMap, Uri, header};
+use predictd_protocol::inference::{
+    nested,
+    predict::{self, Body},
+    tensor::{self, Tensor},
+    v2::Input,
+};
+use serde::Deserialize;
+use std::{sync::Arc, time::Duration};
+
+/// What a request may ask for.
+#[derive(Default, Deserialize)]
+struct Params {
+    version: Option<String>,
+    top_k: Option<String>,
+    timeout: Option<String>,
+}
+
+pub(super) async fn predict(
+    State(app): AppState,
+    Path(name): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json, Error> {
+    let Query(params) = Query::<Params>::try_from_uri(&uri).map_err(|error| Error::BadRequest(error.to_string()))?;
+    let model = Arc::clone(app.models.find(&name, params.version.as_deref())?);
+    let top_k = params.top_k.as_deref().map(top_k).transpose()?;
+    let asked = params.timeout.as_deref().map(timeout).transpose()?;
+    let deadline = asked.map_or(model.deadline, |asked| asked.min(model.deadline));
+    let kind = Kind::of(&headers)?;
+    let pixels = app.pixels;
+    let work = {
+        let model = Arc::clone(&model);
+        move |interrupt: &_| answer(&model, kind, &body, pixels, top_k, interrupt)
+    };
+    let (body, work) = app.work(&model, deadline, work).await?;
+    Ok(Json(body, work))
+}
+
+fn top_k(text: &str) -> Result<usize, Error> {
+    let top_k = text.parse().ok().filter(|top_k| *top_k > 0);
+    top_k.ok_or_else(|| Error::BadRequest(format!("top_k must be a whole number from 1, got '{text}'")))
+}
+
+fn timeout(text: &str) -> Result<Duration, Error> {
+    let duration = text.parse::<crate::config::units::Duration>();
+    duration.map(|duration| duration.0).map_err(|error| Error::BadRequest(format!("timeout: {error}")))
+}
+
+/// What a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Image,
+    Json,
+    /// The elements of the only input, little-endian.
+    Raw,
+    /// To be seen by looking.
+    Unsaid,
+}
+
+impl Kind {
+    fn of(headers: &HeaderMap) -> Result<Self, Error> {
+        let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Self::Unsaid) };
+        let text = String::from_utf8_lossy(value.as_bytes());
+        let media_type = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match &*media_type {
+            // What curl says of --data-binary if it is not told better.
+            "" | "application/x-www-form-urlencoded" => Ok(Self::Unsaid),
+            "application/json" => Ok(Self::Json),
+            "application/octet-stream" => Ok(Self::Raw),
+            image if image.starts_with("image/") => Ok(Self::Image),
+            other => Err(Error::MediaType(format!(
+                "content type '{other}' is not taken here; send an image, application/json or application/octet-stream"
+            ))),
+        }
+    }
+
+    /// Looks at the body where nothing was said of it.
+    fn or_sniffed(self, model: &Model, body: &[u8]) -> Result<Self, Error> {
+        if self != Self::Unsaid {
+            return Ok(self);
+        }
+        let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+        if recipe::sniff(body).is_some() {
+            Ok(Self::Image)
+        } else if matches!(first, Some(b'{' | b'[')) && predict::parse(body).is_ok() {
+            Ok(Self::Json)
+        } else if raw_shape(model, body.len()).is_some() {
+            Ok(Self::Raw)
+        } else if matches!(first, Some(b'{' | b'[')) {
+            // It was meant to be JSON: reading it as such says what is wrong.
+            Ok(Self::Json)
+        } else {
+            Err(Error::MediaType(format!(
+                "the body is neither an image, nor JSON, nor rows of model '{}'; say what it is by Content-Type",
+                model.name
+            )))
+        }
+    }
+}
+
+/// All of a request's work, on a worker.
+fn answer(
+    model: &Model,
+    kind: Kind,
+    body: &Bytes,
+    pixels: u64,
+    top_k: Option<usize>,
+    interrupt: &Interrupt,
+) -> Result<Vec<u8>, Error> {
+    let inputs = match kind.or_sniffed(model, body)? {
+        Kind::Image => from_image(model, body, pixels)?,
+        Kind::Raw => from_raw(model, body)?,
+        Kind::Json | Kind::Unsaid => from_json(model, body)?,
+    };
+    let rows = inputs.first().and_then(|input| input.tensor.shape().first().copied());
+    let outputs = model.infer(inputs, interrupt).map_err(|error| Error::infer(&model.name, error))?;
+    print(model, rows, &outputs, top_k)
+}
+
+fn from_image(model: &Model, body: &[u8], pixels: u64) -> Result<Vec<Input>, Error> {
+    let Some(recipe) = &model.image else {
+        return Err(Error::MediaType(format!(
+            "model '{}' takes no images: its model.toml has no [input] kind = \"image\"",
+            model.name
+        )));
+    };
+    Ok(vec![Input { name: recipe.tensor().to_owned(), tensor: recipe.prepare(body, pixels)? }])
+}
+
+fn from_json(model: &Model, body: &[u8]) -> Result<Vec<Input>, Error> {
+    let bad = |error: &dyn std::fmt::Display| Error::BadRequest(format!("the body is not JSON for /predict: {error}"));
+    let ports = &model.engine.signature().inputs;
+    let read = |name: &str, text: &str| {
+        // A name that the model does not have is refused by the model, whatever its data.
+        let Some(port) = model.engine.signature().input(name) else { return Err(model.unknown_input(name).into()) };
+        let tensor = nested::read(port.datatype, text)
+            .map_err(|error| Error::BadRequest(format!("model '{}': input '{name}': {error}", model.name)))?;
+        Ok(Input { name: name.to_owned(), tensor })
+    };
+    match (predict::parse(body).map_err(|error| bad(&error))?, &ports[..]) {
+        (Body::Named(members), _) => members.iter().map(|(name, value)| read(name, value.get())).collect(),
+        (Body::Bare(value), [port]) => Ok(vec![read(&port.name, value.get())?]),
+        (Body::Bare(_), ports) => Err(Error::BadRequest(format!(
+            "model '{}' has {} inputs, so that a bare list is not enough: send {{\"inputs\": {{\"name\": [...]}}}}",
+            model.name,
+            ports.len()
+        ))),
+    }
+}
+
+fn from_raw(model: &Model, body: &Bytes) -> Result<Vec<Input>, Error> {
+    let ports = &model.engine.signature().inputs;
+    let [port] = &ports[..] else {
+        let (name, count) = (&model.name, ports.len());
+        return Err(Error::BadRequest(format!("model '{name}' has {count} inputs, raw bytes are for one")));
+    };
+    let shape = raw_shape(model, body.len()).ok_or_else(|| {
+        let (name, input, datatype, dims) = (&model.name, &port.name, port.datatype, port.dims());
+        let got = body.len();
+        Error::BadRequest(format!(
+            "model '{name}': {got} bytes are no whole number of rows of input '{input}' ({datatype} {dims})"
+        ))
+    })?;
+    let tensor = Tensor::from_bytes(port.datatype, shape, body.clone())
+        .map_err(|error| Error::BadRequest(format!("model '{}': input '{}': {error}", model.name, port.name)))?;
+    Ok(vec![Input { name: port.name.clone(), tensor }])
+}
+
+/// The shape that so many bytes are of, if they are whole rows of a model with one input whose rows are of one size.
+fn raw_shape(model: &Model, bytes: usize) -> Option<Vec<usize>> {
+    let [port] = &model.engine.signature().inputs[..] else { return None };
+    let size = port.datatype.size()?;
+    let first_is_free = port.shape.first() == Some(&None);
+    let fixed: Vec<usize> = port.shape.iter().skip(usize::from(first_is_free)).copied().collect::<Option<_>>()?;
+    let row = tensor::elements(&fixed)?.checked_mul(size).filter(|row| *row > 0)?;
+    let rows = Some(bytes / row).filter(|rows| *rows > 0 && bytes % row == 0)?;
+    match first_is_free {
+        true => Some([&[rows], &fixed[..]].concat()),
+        false => (rows == 1).then_some(fixed),
+    }
+}
+
+/// One result for each row, or one for all where the model knows no rows.
+fn print(model: &Model, rows: Option<usize>, outputs: &[Tensor], top_k: Option<usize>) -> Result<Vec<u8>, Error> {
+    let by_row = rows.filter(|rows| model.has_rows() && outputs.iter().all(|output| output.shape().first() == Some(rows)));
+    let mut body = Vec::with_capacity(256);
+    body.extend_from_slice(b"{\"model\":");
+    put(&mut body, model.name.as_str());
+    body.extend_from_slice(b",\"version\":");
+    put(&mut body, &model.version.to_string());
+    body.extend_from_slice(b",\"results\":[");
+    let ports = &model.engine.signature().outputs;
+    let scores = |recipe: &classification::Recipe| {
+        let at = ports.iter().position(|port| port.name == recipe.tensor());
+        &outputs[at.expect("the recipe was checked against the model")]
+    };
+    for row in 0..by_row.unwrap_or(1) {
+        if row > 0 {
+            body.push(b',');
+        }
+        let part = |output: &Tensor| match by_row {
+            Some(_) => output.row(row).expect("the first dimension was checked"),
+            None => output.clone(),
+        };
+        match &model.classes {
+            Some(recipe) => {
+                let classes = recipe
+                    .classes(&part(scores(recipe)), top_k)
+                    .map_err(|error| Error::Model(model.name.clone(), error.to_string()))?;
+                body.extend_from_slice(b"{\"classes\":");
+                put(&mut body, &classes);
+            }
+            None => {
+                body.extend_from_slice(b"{\"outputs\":{");
+                for (at, (port, output)) in ports.iter().zip(outputs).enumerate() {
+                    if at > 0 {
+                        body.push(b',');
+                    }
+                    put(&mut body, &port.name);
+                    body.push(b':');
+                    nested::write(&part(output), &mut body);
+                }
+                body.push(b'}');
+            }
+        }
+        body.push(b'}');
+    }
+    body.extend_from_slice(b"]}");
+    Ok(body)
+}
+
+fn put<T: serde::Serialize + ?Sized>(body: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(body, value).expect("a Vec takes every byte, and strings and numbers are valid JSON");
+}

@@ -1,0 +1,84 @@
+//! The Open Inference Protocol's calls for one model.
+
+use super::{AppState, Json, error::Error};
+use crate::{model::engine::Port, serving::Model};
+use axum::{
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use predictd_protocol::inference::v2::{self, InferResponse, Output};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// What the path names.
+#[derive(Deserialize)]
+pub(super) struct Target {
+    model: String,
+    version: Option<String>,
+}
+
+/// `GET /v2/models/{model}[/versions/{version}]`
+pub(super) async fn metadata(State(app): AppState, Path(target): Path<Target>) -> Result<Response, Error> {
+    let model = app.models.find(&target.model, target.version.as_deref())?;
+    let versions: Vec<String> =
+        app.models.versions(&target.model)?.iter().map(|model| model.version.to_string()).collect();
+    let signature = model.engine.signature();
+    let body = json!({
+        "name": model.name.as_str(),
+        "versions": versions,
+        "platform": "onnxruntime_onnx",
+        "inputs": signature.inputs.iter().map(port).collect::<Vec<_>>(),
+        "outputs": signature.outputs.iter().map(port).collect::<Vec<_>>(),
+    });
+    Ok(axum::Json(body).into_response())
+}
+
+fn port(port: &Port) -> Value {
+    let shape: Vec<Value> = port.shape.iter().map(|dim| dim.map_or_else(|| json!(-1), |dim| json!(dim))).collect();
+    json!({ "name": port.name, "datatype": port.datatype.name(), "shape": shape })
+}
+
+/// `GET /v2/models/{model}[/versions/{version}]/ready`
+pub(super) async fn ready(State(app): AppState, Path(target): Path<Target>) -> Result<Response, Error> {
+    let model = app.models.find(&target.model, target.version.as_deref())?;
+    Ok(axum::Json(json!({ "name": model.name.as_str(), "ready": true })).into_response())
+}
+
+/// `POST /v2/models/{model}[/versions/{version}]/infer`
+pub(super) async fn infer(
+    State(app): AppState,
+    Path(target): Path<Target>,
+    body: Bytes,
+) -> Result<Json, Error> {
+    let model = Arc::clone(app.models.find(&target.model, target.version.as_deref())?);
+    let deadline = model.deadline;
+    let work = {
+        let model = Arc::clone(&model);
+        move |interrupt: &_| {
+            let request = v2::parse(&body).map_err(|error| Error::BadRequest(error.to_string()))?;
+            let selected = model.select(&request.outputs)?;
+            let tensors = model.infer(request.inputs, interrupt).map_err(|error| Error::infer(&model.name, error))?;
+            Ok(print(&model, request.id.as_deref(), &selected, &tensors))
+        }
+    };
+    let (body, work) = app.work(&model, deadline, work).await?;
+    Ok(Json(body, work))
+}
+
+fn print(
+    model: &Model,
+    id: Option<&str>,
+    selected: &[usize],
+    tensors: &[predictd_protocol::inference::tensor::Tensor],
+) -> Vec<u8> {
+    let ports = &model.engine.signature().outputs;
+    let outputs = selected.iter().map(|&at| Output { name: &ports[at].name, tensor: &tensors[at] }).collect();
+    v2::print(&InferResponse {
+        model_name: model.name.as_str(),
+        model_version: &model.version.to_string(),
+        id,
+        outputs,
+    })
+}

@@ -1,0 +1,99 @@
+//! The command line: a file a verb, and the exit code that says how it went.
+
+mod check;
+mod serve;
+
+use crate::{
+    config::{self, Config, Overrides},
+    serving,
+    server::Unavailable,
+};
+use clap::{Args, Parser, Subcommand};
+use std::{path::PathBuf, process::ExitCode};
+
+/// An application server for models: nginx talks to it by uwsgi, ONNX models run on all cores.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serve, in the foreground
+    Serve(serve::Serve),
+    /// Check the configuration, ONNX Runtime and every model, like `nginx -t`
+    Check(Source),
+}
+
+/// Where the configuration comes from.
+#[derive(Args, Clone, Debug)]
+struct Source {
+    /// The configuration file; without one there are defaults, environment and flags
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to listen: unix:/path, unix:@name, 127.0.0.1:8090 (several times for several)
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<String>,
+    /// Where the admin interface listens; "" for nowhere
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<String>,
+    /// The folder of models
+    #[arg(long, value_name = "DIR")]
+    models: Option<String>,
+    /// One model, a folder or an .onnx file, beside those of the folder (several times for several)
+    #[arg(long, value_name = "NAME=PATH", value_parser = named_path)]
+    model: Vec<(String, PathBuf)>,
+}
+
+fn named_path(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = text.split_once('=').ok_or("write NAME=PATH")?;
+    Ok((name.to_owned(), path.into()))
+}
+
+impl Source {
+    fn load(self) -> Result<Config, config::Error> {
+        let overrides =
+            Overrides { listen: self.listen, admin: self.admin, models: self.models, extra_models: self.model };
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        config::load(self.config.as_deref(), environment, overrides)
+    }
+}
+
+/// How a command ended, by the numbers of sysexits.h.
+const USAGE: u8 = 64;
+const UNAVAILABLE: u8 = 69;
+const INTERNAL: u8 = 70;
+const CONFIG: u8 = 78;
+
+/// Does what the command line asks.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let done = match cli.verb {
+        Verb::Serve(serve) => serve.run(),
+        Verb::Check(source) => check::run(source),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("predictd: {error:#}");
+        exit_code(&error).into()
+    })
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<config::Error>() || error.is::<serving::LoadError>() {
+        CONFIG
+    } else if error.chain().any(|cause| cause.is::<Unavailable>()) {
+        UNAVAILABLE
+    } else {
+        INTERNAL
+    }
+}

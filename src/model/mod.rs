@@ -1,0 +1,6 @@
+//! Tensors to tensors: what a model is to the rest of the program, and ONNX Runtime as one way to run it.
+
+pub mod engine;
+pub mod folder;
+pub mod library;
+pub mod onnx;

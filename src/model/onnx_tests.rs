@@ -1,0 +1,213 @@
+//! ONNX Runtime itself, on small models. Needs the library, as all that serves does.
+
+use super::*;
+use crate::model::library;
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
+
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        // Tests run in target/debug/deps, a floor below the program.
+        let beside = std::env::current_exe().unwrap().with_file_name("../../lib");
+        let library = std::fs::read_dir(beside)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .find(|path| path.extension().is_some_and(|end| end != "sha256" && end != "txt"));
+        Runtime::start(&library::find(library.as_deref()).unwrap()).unwrap()
+    })
+}
+
+fn load(model: &str) -> Onnx {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(model).join("model.onnx");
+    Onnx::load(runtime(), &path, 1).unwrap_or_else(|error| panic!("{model}: {error}"))
+}
+
+fn run(engine: &Onnx, inputs: &[Tensor]) -> Result<Vec<Tensor>, RunError> {
+    engine.run(inputs, &Interrupt::default())
+}
+
+fn floats(shape: &[usize], seed: u32) -> Tensor {
+    let count: usize = shape.iter().product();
+    let mix = |index: usize| u32::try_from(index).unwrap().wrapping_mul(2_654_435_761).wrapping_add(seed * 40_503);
+    #[expect(clippy::cast_precision_loss, reason = "any number will do")]
+    let numbers: Vec<f32> = (0..count).map(|index| (mix(index) >> 8) as f32 / (1 << 24) as f32).collect();
+    Tensor::from_numbers(shape.to_vec(), numbers).unwrap()
+}
+
+#[test]
+fn a_signature_is_the_models() {
+    let iris = load("models/iris");
+    let print = |ports: &[Port]| {
+        ports.iter().map(|port| format!("{} {} {}", port.name, port.datatype, port.dims())).collect::<Vec<_>>()
+    };
+    assert_eq!(print(&iris.signature().inputs), ["measurements FP32 [-1, 4]"]);
+    assert_eq!(print(&iris.signature().outputs), ["probabilities FP32 [-1, 3]", "species INT64 [-1]"]);
+    assert!(iris.signature().batches());
+    assert!(!load("tests/data/models/busy").signature().batches());
+}
+
+#[test]
+fn every_datatype_goes_through_unchanged() {
+    for (name, datatype) in [
+        ("bool", Datatype::Bool),
+        ("uint8", Datatype::Uint8),
+        ("uint16", Datatype::Uint16),
+        ("uint32", Datatype::Uint32),
+        ("uint64", Datatype::Uint64),
+        ("int8", Datatype::Int8),
+        ("int16", Datatype::Int16),
+        ("int32", Datatype::Int32),
+        ("int64", Datatype::Int64),
+        ("float16", Datatype::Fp16),
+        ("bfloat16", Datatype::Bf16),
+        ("float", Datatype::Fp32),
+        ("double", Datatype::Fp64),
+    ] {
+        let engine = load(&format!("tests/data/models/identity_{name}"));
+        assert_eq!(engine.signature().inputs[0].datatype, datatype);
+        let size = 6 * datatype.size().unwrap();
+        // At every alignment, and empty.
+        for offset in 0..9 {
+            let bytes: Vec<u8> = (0..size + offset).map(|byte| u8::try_from(byte % 2).unwrap()).collect();
+            let input = Tensor::from_bytes(datatype, vec![2, 3], Bytes::from(bytes).slice(offset..)).unwrap();
+            assert_eq!(run(&engine, &[input.clone()]).unwrap(), [input], "{name} at {offset}");
+        }
+        let empty = Tensor::from_bytes(datatype, vec![0, 3], Bytes::new()).unwrap();
+        assert_eq!(run(&engine, &[empty.clone()]).unwrap(), [empty]);
+    }
+    let strings = Tensor::from_strings(vec![1, 3], vec!["".into(), "ü".into(), "a b".into()]).unwrap();
+    let answered = run(&load("tests/data/models/identity_string"), &[strings]).unwrap();
+    let Data::Strings(texts) = answered[0].data() else { panic!() };
+    assert_eq!((&texts[0][..], &texts[1][..]), (&b""[..], "ü".as_bytes()));
+}
+
+#[test]
+fn a_large_output_outlives_its_run_and_its_model() {
+    let engine = load("tests/data/models/identity_float");
+    let input = floats(&[100, 1000], 1);
+    let output = run(&engine, &[input.clone()]).unwrap();
+    drop(engine);
+    assert_eq!(output, [input]);
+}
+
+#[test]
+fn a_failed_run_says_why_without_telling_where_in_the_source() {
+    let fail = run(&load("tests/data/models/fail_at_run"), &[floats(&[1, 3], 1)]).unwrap_err().to_string();
+    assert!(fail.contains("requested shape:{7,11}"), "{fail}");
+    let lookup = load("tests/data/models/lookup");
+    let index = |index: i64| Tensor::from_numbers(vec![1], vec![index]).unwrap();
+    let far = run(&lookup, &[index(10)]).unwrap_err().to_string();
+    assert!(far.contains("idx=10 must be within the inclusive range [-10,9]"), "{far}");
+    for text in [fail, far] {
+        assert!(!text.contains(".cc") && !text.contains("::") && !text.contains('/'), "{text}");
+    }
+    assert!(run(&lookup, &[index(9)]).is_ok());
+}
+
+#[test]
+fn what_is_no_model_is_refused_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    let iris = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/iris/model.onnx")).unwrap();
+    for (content, says) in [
+        (&b"not a model"[..], "Protobuf parsing failed"),
+        (b"", "does not have a graph"),
+        (&iris[..iris.len() / 2], "Protobuf parsing failed"),
+    ] {
+        std::fs::write(&path, content).unwrap();
+        let error = Onnx::load(runtime(), &path, 1).unwrap_err().to_string();
+        assert!(error.contains(says) && !error.contains('\n'), "{error}");
+        assert!(!error.contains(folder.path().to_str().unwrap()), "{error}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    let error = Onnx::load(runtime(), &path, 1).unwrap_err().to_string();
+    assert!(!error.contains('\n'), "{error}");
+}
+
+/// How the stress below runs one model.
+struct Stressed {
+    engine: Onnx,
+    inputs: Vec<Vec<Tensor>>,
+    answers: Vec<Vec<Tensor>>,
+}
+
+impl Stressed {
+    fn new(model: &str, inputs: Vec<Vec<Tensor>>) -> Self {
+        let engine = load(model);
+        let answers = inputs.iter().map(|inputs| run(&engine, inputs).unwrap()).collect();
+        Self { engine, inputs, answers }
+    }
+}
+
+/// One session, many threads: every answer is bit for bit that of a run by itself, while other runs on the same session
+/// are terminated at any moment.
+#[test]
+fn shared_sessions_answer_right_while_other_runs_are_terminated() {
+    let batches = |shape: &[usize]| (1..=4).map(|rows| vec![floats(&[&[rows], shape].concat(), 7)]).collect();
+    let strings = |text: &str| Tensor::from_strings(vec![2], vec![text.to_owned().into(), "ü".into()]).unwrap();
+    let busy = |rounds: i64| vec![floats(&[1, 256], 3), Tensor::from_numbers(vec![], vec![rounds]).unwrap()];
+    let stressed = [
+        Stressed::new("models/digits", batches(&[1, 28, 28])),
+        Stressed::new("models/iris", batches(&[4])),
+        Stressed::new("tests/data/models/string_join", vec![vec![strings("a"), strings("b")]]),
+        Stressed::new("tests/data/models/busy", vec![busy(1), busy(50)]),
+    ];
+    let endless = busy(1_000_000_000);
+    let done = AtomicBool::new(false);
+    let (mut answered, mut terminated) = (0, 0);
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..4)
+            .map(|caller| {
+                let stressed = &stressed;
+                scope.spawn(move || {
+                    for round in 0..2000 {
+                        let model = &stressed[(caller + round) % stressed.len()];
+                        let case = round % model.inputs.len();
+                        let outputs = run(&model.engine, &model.inputs[case]).unwrap();
+                        assert!(outputs == model.answers[case], "another answer than before");
+                    }
+                    2000
+                })
+            })
+            .collect();
+        let terminators: Vec<_> = (0..2)
+            .map(|seed| {
+                let (stressed, endless, done) = (&stressed, &endless, &done);
+                scope.spawn(move || {
+                    let mut random = fastrand::Rng::with_seed(seed);
+                    let mut count = 0;
+                    while !done.load(Ordering::Relaxed) {
+                        // An endless run, to be ended; or one that may be over by then.
+                        let model = if random.bool() { &stressed[3] } else { &stressed[random.usize(..4)] };
+                        let inputs = if std::ptr::eq(model, &stressed[3]) { endless } else { &model.inputs[0] };
+                        let interrupt = Interrupt::default();
+                        let result = std::thread::scope(|scope| {
+                            let run = scope.spawn(|| model.engine.run(inputs, &interrupt));
+                            for _ in 0..random.u32(..200) {
+                                std::thread::yield_now();
+                            }
+                            interrupt.terminate();
+                            run.join().unwrap()
+                        });
+                        match result {
+                            Err(RunError::Terminated) => count += 1,
+                            Ok(outputs) => assert!(outputs == model.answers[0]),
+                            Err(other) => panic!("{other}"),
+                        }
+                    }
+                    count
+                })
+            })
+            .collect();
+        answered += callers.into_iter().map(|caller| caller.join().unwrap()).sum::<i32>();
+        done.store(true, Ordering::Relaxed);
+        terminated += terminators.into_iter().map(|thread| thread.join().unwrap()).sum::<i32>();
+    });
+    assert_eq!(answered, 8000);
+    assert!(terminated > 10, "{terminated}");
+}

@@ -1,0 +1,6 @@
+//! What Linux gives: processors, sockets, the process itself. Knows nothing of requests or models.
+
+pub mod cpus;
+pub mod process;
+pub mod signals;
+pub mod socket;

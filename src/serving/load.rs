@@ -1,0 +1,226 @@
+//! From a model's folder to a model that is ready: engine, recipes, warm-up.
+
+use super::{Model, Models};
+use crate::{
+    config::{Config, model as settings},
+    model::{
+        engine::{Engine, Interrupt, Port},
+        folder::{self, FolderError, ModelFolder},
+        onnx::{self, Onnx, Runtime},
+    },
+    recipe::{self, classification, image, labels},
+};
+use predictd_protocol::inference::tensor::{self, Tensor};
+use std::{
+    fs,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Why a model cannot be served, in one line.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The repository or a model's folder is not as it should be.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// Of one model.
+    #[error("model '{name}': {cause}")]
+    Model {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        cause: Cause,
+    },
+    /// Of several, each said before.
+    #[error("{failed} of {all} models cannot be loaded (strict_models = false would serve the others); the first: {first}")]
+    Several {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        all: usize,
+        /// The first of them.
+        first: Box<LoadError>,
+    },
+}
+
+/// What is wrong with one model.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// `model.toml`
+    #[error(transparent)]
+    Settings(#[from] settings::Error),
+    /// A file that cannot be read.
+    #[error("{0} cannot be read: {1}")]
+    Unreadable(PathBuf, #[source] std::io::Error),
+    /// A version that `versions` asks for.
+    #[error("version {0} is asked for and not there")]
+    NoVersion(u64),
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] onnx::LoadError),
+    /// The input's recipe.
+    #[error("[input]: {0}")]
+    Image(#[source] recipe::LoadError),
+    /// The output's recipe.
+    #[error("[output]: {0}")]
+    Classification(#[source] recipe::LoadError),
+    /// The output's labels.
+    #[error("[output]: {0}")]
+    Labels(#[from] labels::Error),
+    /// Kind "fake".
+    #[error("kind = \"fake\" is not served by this version")]
+    Fake,
+}
+
+/// What became of one model, for those who watch.
+#[derive(Debug)]
+pub enum Loaded<'a> {
+    /// It is ready, and took so long.
+    Ready(&'a Model, Duration),
+    /// It is not.
+    Failed(&'a str, &'a LoadError),
+}
+
+/// Loads all models that the configuration names.
+///
+/// # Errors
+/// Where a model cannot be loaded, unless `strict_models` is off; or the folder of models cannot be read.
+pub fn load_all(
+    config: &Config,
+    runtime: &Runtime,
+    threads: usize,
+    progress: &mut dyn FnMut(&Loaded<'_>),
+) -> Result<Models, LoadError> {
+    let mut folders = Vec::new();
+    // Models given one by one need no folder.
+    if config.extra_models.is_empty() || config.models.is_dir() {
+        folders = folder::scan(&config.models)?;
+    }
+    for (name, path) in &config.extra_models {
+        let folder = folder::open(name, path)?;
+        folders.retain(|other| other.name != folder.name);
+        folders.push(folder);
+    }
+    if folders.is_empty() {
+        tracing::warn!(models = %config.models.display(), "there is no model to serve");
+    }
+    let mut models = Vec::new();
+    let mut failed: Vec<LoadError> = Vec::new();
+    for folder in &folders {
+        let name = folder.name.as_str();
+        match load(folder, runtime, threads, &config.defaults, progress) {
+            Ok(versions) => models.extend(versions),
+            Err(cause) => {
+                let error = LoadError::Model { name: name.to_owned(), cause };
+                tracing::error!("{error}");
+                progress(&Loaded::Failed(name, &error));
+                failed.push(error);
+            }
+        }
+    }
+    let (all, count) = (folders.len(), failed.len());
+    match failed.into_iter().next() {
+        Some(first) if config.strict_models && count == 1 => Err(first),
+        Some(first) if config.strict_models => Err(LoadError::Several { failed: count, all, first: first.into() }),
+        _ => Ok(models.into_iter().collect()),
+    }
+}
+
+fn load(
+    folder: &ModelFolder,
+    runtime: &Runtime,
+    threads: usize,
+    defaults: &toml::Table,
+    progress: &mut dyn FnMut(&Loaded<'_>),
+) -> Result<Vec<Model>, Cause> {
+    let text = folder.settings.as_deref().map(read).transpose()?.unwrap_or_default();
+    let settings = settings::Model::parse(&text, "model.toml", defaults)?;
+    if settings.kind == settings::Kind::Fake {
+        return Err(Cause::Fake);
+    }
+    let mut models = Vec::new();
+    for (version, path) in chosen(folder, &settings.versions)? {
+        let begun = Instant::now();
+        let model = load_version(folder, &settings, *version, path, runtime, threads)?;
+        warm_up(&model, &settings.warmup.runs(settings.batch.max_rows));
+        let took = begun.elapsed();
+        tracing::info!(model = %model.name, version, took_ms = took.as_millis(), "loaded");
+        progress(&Loaded::Ready(&model, took));
+        models.push(model);
+    }
+    Ok(models)
+}
+
+fn read(path: &Path) -> Result<String, Cause> {
+    fs::read_to_string(path).map_err(|error| Cause::Unreadable(path.to_owned(), error))
+}
+
+fn chosen<'a>(folder: &'a ModelFolder, versions: &settings::Versions) -> Result<Vec<&'a (u64, PathBuf)>, Cause> {
+    match versions {
+        settings::Versions::Latest => Ok(folder.versions.last().into_iter().collect()),
+        settings::Versions::All => Ok(folder.versions.iter().collect()),
+        settings::Versions::These(wanted) => wanted
+            .iter()
+            .map(|wanted| {
+                folder.versions.iter().find(|(version, _)| version == wanted).ok_or(Cause::NoVersion(*wanted))
+            })
+            .collect(),
+    }
+}
+
+fn load_version(
+    folder: &ModelFolder,
+    settings: &settings::Model,
+    version: u64,
+    path: &Path,
+    runtime: &Runtime,
+    threads: usize,
+) -> Result<Model, Cause> {
+    let threads = settings.session.threads.map_or(threads, NonZeroUsize::get);
+    let engine = Onnx::load(runtime, path, threads)?;
+    let signature = engine.signature();
+    let image = settings.input.as_ref().map(|input| image::Recipe::new(input, &ports(&signature.inputs)));
+    let classes = settings.output.as_ref().map(|output| {
+        let named = output.labels.as_ref().map(|file| folder.root.join(file));
+        let labels = named.or_else(|| folder.labels.clone()).map(|file| labels::load(&file)).transpose()?;
+        classification::Recipe::new(output, &ports(&signature.outputs), labels).map_err(Cause::Classification)
+    });
+    Ok(Model {
+        name: folder.name.clone(),
+        version,
+        image: image.transpose().map_err(Cause::Image)?,
+        classes: classes.transpose()?,
+        deadline: settings.deadline.0,
+        engine: Arc::new(engine),
+    })
+}
+
+fn ports(ports: &[Port]) -> Vec<recipe::Port<'_>> {
+    fn port(port: &Port) -> recipe::Port<'_> {
+        recipe::Port { name: &port.name, datatype: port.datatype, shape: &port.shape }
+    }
+    ports.iter().map(port).collect()
+}
+
+/// Runs the model on zeros, since first runs are slow. Where its shapes are not known there is nothing to run it on, and
+/// a model that does not like zeros may still like requests.
+fn warm_up(model: &Model, rows: &[usize]) {
+    let signature = model.engine.signature();
+    // Without a free first dimension every size is the same.
+    let rows = if signature.batches() { rows } else { &rows[..rows.len().min(1)] };
+    for &rows in rows {
+        let inputs = signature.inputs.iter().map(|port| {
+            let dims = port.shape.iter().enumerate();
+            let shape = dims.map(|(at, dim)| dim.or((at == 0).then_some(rows))).collect::<Option<Vec<_>>>()?;
+            let bytes = tensor::elements(&shape)?.checked_mul(port.datatype.size()?)?;
+            Tensor::from_bytes(port.datatype, shape, vec![0; bytes].into()).ok()
+        });
+        let Some(inputs) = inputs.collect::<Option<Vec<_>>>() else { return };
+        if let Err(error) = model.engine.run(&inputs, &Interrupt::default()) {
+            tracing::warn!(model = %model.name, version = model.version, rows, "the warm-up failed: {error}");
+            return;
+        }
+    }
+}

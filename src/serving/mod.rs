@@ -1,0 +1,216 @@
+//! A served model: an engine, the recipes around it, and the names that requests find it by.
+
+mod load;
+mod registry;
+
+pub use load::{LoadError, Loaded, load_all};
+pub use registry::{Lookup, Models};
+
+use crate::{
+    model::{
+        engine::{Engine, Interrupt, Port, RunError},
+        folder::ModelName,
+    },
+    recipe::{classification, image},
+};
+use predictd_protocol::inference::{
+    tensor::{Data, Datatype, Tensor},
+    v2::Input,
+};
+use std::{fmt, sync::Arc, time::Duration};
+
+/// A version of a model, ready to run.
+pub struct Model {
+    /// What requests call it.
+    pub name: ModelName,
+    /// Its version, an integer.
+    pub version: u64,
+    /// What runs it.
+    pub engine: Arc<dyn Engine>,
+    /// How a picture becomes its input, if it takes pictures.
+    pub image: Option<image::Recipe>,
+    /// How its output becomes classes, if it classifies.
+    pub classes: Option<classification::Recipe>,
+    /// How long a request may take, from its last byte to its outputs.
+    pub deadline: Duration,
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model").field("name", &self.name).field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+/// Why tensors are not the inputs of a model.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InputError {
+    /// A name that the model does not have.
+    #[error("model '{model}' has no input '{input}'; it has {known}")]
+    Unknown {
+        /// The model.
+        model: ModelName,
+        /// The name given.
+        input: String,
+        /// The names it has.
+        known: String,
+    },
+    /// An input that was not given.
+    #[error("model '{model}': input '{input}' is missing")]
+    Missing {
+        /// The model.
+        model: ModelName,
+        /// The input.
+        input: String,
+    },
+    /// Elements of another kind.
+    #[error("model '{model}': input '{input}' must be {expected}, got {got}")]
+    Datatype {
+        /// The model.
+        model: ModelName,
+        /// The input.
+        input: String,
+        /// What it takes.
+        expected: Datatype,
+        /// What was given.
+        got: Datatype,
+    },
+    /// Dimensions that do not fit.
+    #[error("model '{model}': input '{input}' must be of shape {expected}, got {got:?}")]
+    Shape {
+        /// The model.
+        model: ModelName,
+        /// The input.
+        input: String,
+        /// What it takes; -1 is any size.
+        expected: String,
+        /// What was given.
+        got: Vec<usize>,
+    },
+    /// Two tensors of one name.
+    #[error("model '{model}': input '{input}' is given twice")]
+    Twice {
+        /// The model.
+        model: ModelName,
+        /// The input.
+        input: String,
+    },
+    /// Strings that ONNX Runtime's interface cannot take.
+    #[error("model '{model}': the strings of input '{input}' must be UTF-8 without NUL")]
+    Text {
+        /// The model.
+        model: ModelName,
+        /// The input.
+        input: String,
+    },
+    /// The request wants what the model does not give.
+    #[error("model '{model}' has no output '{output}'; it has {known}")]
+    Output {
+        /// The model.
+        model: ModelName,
+        /// The name given.
+        output: String,
+        /// The names it has.
+        known: String,
+    },
+}
+
+/// Why a model gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum InferError {
+    /// The inputs are not the model's.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The run ended without outputs.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+impl Model {
+    /// Runs the model once, on the calling thread. Outputs are in the order of its signature.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn infer(&self, inputs: Vec<Input>, interrupt: &Interrupt) -> Result<Vec<Tensor>, InferError> {
+        let inputs = self.arrange(inputs)?;
+        Ok(self.engine.run(&inputs, interrupt)?)
+    }
+
+    /// The names that requests for this model's outputs may use, checked, with their places in the signature. None given
+    /// means all.
+    ///
+    /// # Errors
+    /// Where the model has no such output.
+    pub fn select(&self, outputs: &[String]) -> Result<Vec<usize>, InputError> {
+        let ports = &self.engine.signature().outputs;
+        if outputs.is_empty() {
+            return Ok((0..ports.len()).collect());
+        }
+        let place = |output: &String| {
+            let unknown =
+                || InputError::Output { model: self.name.clone(), output: output.clone(), known: names(ports) };
+            ports.iter().position(|port| port.name == *output).ok_or_else(unknown)
+        };
+        outputs.iter().map(place).collect()
+    }
+
+    /// Puts tensors into the order of the signature, if they are what it takes.
+    fn arrange(&self, mut inputs: Vec<Input>) -> Result<Vec<Tensor>, InputError> {
+        let ports = &self.engine.signature().inputs;
+        let model = || self.name.clone();
+        let mut arranged = Vec::with_capacity(ports.len());
+        for port in ports {
+            let Some(at) = inputs.iter().position(|input| input.name == port.name) else {
+                return Err(match inputs.iter().find(|input| ports.iter().all(|port| port.name != input.name)) {
+                    Some(unknown) => self.unknown_input(&unknown.name),
+                    None => InputError::Missing { model: model(), input: port.name.clone() },
+                });
+            };
+            let Input { name, tensor } = inputs.swap_remove(at);
+            if tensor.datatype() != port.datatype {
+                let (expected, got) = (port.datatype, tensor.datatype());
+                return Err(InputError::Datatype { model: model(), input: name, expected, got });
+            }
+            if !port.fits(tensor.shape()) {
+                let (expected, got) = (port.dims().to_string(), tensor.shape().to_vec());
+                return Err(InputError::Shape { model: model(), input: name, expected, got });
+            }
+            if let Data::Strings(strings) = tensor.data()
+                && strings.iter().any(|string| string.contains(&0) || std::str::from_utf8(string).is_err())
+            {
+                return Err(InputError::Text { model: model(), input: name });
+            }
+            arranged.push(tensor);
+        }
+        match inputs.into_iter().next() {
+            None => Ok(arranged),
+            Some(Input { name, .. }) if ports.iter().any(|port| port.name == name) => {
+                Err(InputError::Twice { model: model(), input: name })
+            }
+            Some(Input { name, .. }) => Err(self.unknown_input(&name)),
+        }
+    }
+
+    /// That the model has no such input.
+    #[must_use]
+    pub fn unknown_input(&self, name: &str) -> InputError {
+        let known = names(&self.engine.signature().inputs);
+        InputError::Unknown { model: self.name.clone(), input: name.to_owned(), known }
+    }
+
+    /// Whether the first dimension of all tensors counts rows: it is free, or fixed at one.
+    #[must_use]
+    pub fn has_rows(&self) -> bool {
+        let signature = self.engine.signature();
+        let one = |port: &Port| port.shape.first() == Some(&Some(1));
+        signature.batches() || signature.inputs.iter().chain(&signature.outputs).all(one)
+    }
+}
+
+/// `'a', 'b'`
+fn names(ports: &[Port]) -> String {
+    ports.iter().map(|port| format!("'{}'", port.name)).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

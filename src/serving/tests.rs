@@ -1,0 +1,79 @@
+//! Inputs against signatures, names against models, with an engine that only echoes.
+
+use super::*;
+use crate::model::engine::Signature;
+
+struct Echo(Signature);
+
+impl Engine for Echo {
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    fn run(&self, inputs: &[Tensor], _: &Interrupt) -> Result<Vec<Tensor>, RunError> {
+        Ok(inputs.to_vec())
+    }
+}
+
+fn port(name: &str, datatype: Datatype, shape: &[Option<usize>]) -> Port {
+    Port { name: name.into(), datatype, shape: shape.into() }
+}
+
+fn model(name: &str, version: u64) -> Model {
+    let ports = vec![port("a", Datatype::Fp32, &[None, Some(2)]), port("b", Datatype::Int64, &[])];
+    let engine = Arc::new(Echo(Signature { inputs: ports.clone(), outputs: ports }));
+    let deadline = Duration::from_secs(1);
+    Model { name: name.parse().unwrap(), version, engine, image: None, classes: None, deadline }
+}
+
+fn input(name: &str, tensor: Tensor) -> Input {
+    Input { name: name.into(), tensor }
+}
+
+fn a() -> Tensor {
+    Tensor::from_numbers(vec![1, 2], vec![1.0f32, 2.0]).unwrap()
+}
+
+fn b() -> Tensor {
+    Tensor::from_numbers(vec![], vec![3i64]).unwrap()
+}
+
+#[test]
+fn inputs_are_put_into_the_models_order() {
+    let outputs = model("m", 1).infer(vec![input("b", b()), input("a", a())], &Interrupt::default()).unwrap();
+    assert_eq!(outputs, [a(), b()]);
+}
+
+#[test]
+fn inputs_that_do_not_fit_are_named() {
+    let check = |inputs: Vec<Input>, says: &str| {
+        assert_eq!(model("m", 1).infer(inputs, &Interrupt::default()).unwrap_err().to_string(), says);
+    };
+    check(vec![input("a", a())], "model 'm': input 'b' is missing");
+    check(vec![input("a", a()), input("c", b())], "model 'm' has no input 'c'; it has 'a', 'b'");
+    check(vec![input("a", a()), input("b", b()), input("c", b())], "model 'm' has no input 'c'; it has 'a', 'b'");
+    check(vec![input("a", a()), input("b", b()), input("a", a())], "model 'm': input 'a' is given twice");
+    check(vec![input("a", b()), input("b", b())], "model 'm': input 'a' must be FP32, got INT64");
+    let wide = Tensor::from_numbers(vec![1, 3], vec![0f32; 3]).unwrap();
+    check(vec![input("a", wide), input("b", b())], "model 'm': input 'a' must be of shape [-1, 2], got [1, 3]");
+}
+
+#[test]
+fn outputs_are_selected_by_name_in_the_order_asked() {
+    let model = model("m", 1);
+    assert_eq!(model.select(&[]).unwrap(), [0, 1]);
+    assert_eq!(model.select(&["b".into(), "a".into()]).unwrap(), [1, 0]);
+    let error = model.select(&["c".into()]).unwrap_err().to_string();
+    assert_eq!(error, "model 'm' has no output 'c'; it has 'a', 'b'");
+}
+
+#[test]
+fn the_highest_version_answers_unless_another_is_asked_for() {
+    let models: Models = [model("m", 2), model("m", 10), model("n", 1)].into_iter().collect();
+    let version = |name, version| models.find(name, version).map(|model| model.version);
+    assert_eq!(version("m", None), Ok(10));
+    assert_eq!(version("m", Some("2")), Ok(2));
+    assert_eq!(version("m", Some("3")).unwrap_err().to_string(), "model 'm' has no version 3; it has 2, 10");
+    assert_eq!(version("x", None).unwrap_err().to_string(), "there is no model 'x'");
+    assert_eq!(models.iter().count(), 3);
+}

@@ -1,0 +1,80 @@
+//! The access log: one event a request, on the target `access`.
+
+use bytes::Bytes;
+use http::{Method, Uri, request, response};
+use predictd_protocol::gateway::cgi::RemoteAddr;
+use std::{
+    fmt::Display,
+    time::{Duration, Instant},
+};
+
+/// The target of these events, to be filtered by.
+pub const TARGET: &str = "access";
+
+/// What a handler may add to its response's extensions, to be logged with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Work {
+    /// Waited for a worker.
+    pub queue_wait: Duration,
+    /// On the worker.
+    pub run: Duration,
+    /// Rows of the batch that it was part of.
+    pub batch_rows: usize,
+    /// The worker's number.
+    pub worker: usize,
+}
+
+/// A line begun when its request had arrived. Dropped without [`end`](Self::end), it says that nobody waited for the
+/// answer any more.
+#[derive(Debug)]
+pub(crate) struct Line {
+    wire: &'static str,
+    method: Method,
+    uri: Uri,
+    client: Bytes,
+    received: usize,
+    begun: Instant,
+    ended: bool,
+}
+
+impl Line {
+    pub(crate) fn begin(wire: &'static str, parts: &request::Parts, received: usize) -> Self {
+        let (method, uri) = (parts.method.clone(), parts.uri.clone());
+        let client = parts.extensions.get::<RemoteAddr>().map(|addr| addr.0.clone()).unwrap_or_default();
+        Self { wire, method, uri, client, received, begun: Instant::now(), ended: false }
+    }
+
+    pub(crate) fn end(&mut self, id: &dyn Display, parts: &response::Parts, sent: usize) {
+        self.ended = true;
+        let work = parts.extensions.get::<Work>().copied().unwrap_or_default();
+        tracing::info!(
+            target: TARGET,
+            request_id = %id,
+            wire = self.wire,
+            client = %self.client.escape_ascii(),
+            method = %self.method,
+            path = %self.uri,
+            status = parts.status.as_u16(),
+            received = self.received,
+            sent,
+            total_ms = milliseconds(self.begun.elapsed()),
+            queue_ms = milliseconds(work.queue_wait),
+            run_ms = milliseconds(work.run),
+            batch_rows = work.batch_rows,
+            worker = work.worker,
+        );
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if !self.ended {
+            let (method, path, total_ms) = (&self.method, &self.uri, milliseconds(self.begun.elapsed()));
+            tracing::info!(target: TARGET, wire = self.wire, %method, %path, total_ms, "the client went away");
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

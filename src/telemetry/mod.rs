@@ -1,0 +1,4 @@
+//! What the server says of itself.
+
+pub mod access;
+pub mod logging;

@@ -1,0 +1,113 @@
+//! One request to one response, the same whatever wire it came by: request id, handler, whole body, access log.
+
+use super::{BoxError, Handler};
+use crate::telemetry::access;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header, request, response};
+use http_body_util::{BodyExt, Full};
+use std::fmt;
+use tower::ServiceExt;
+
+/// The protocol that a request came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wire {
+    /// `uwsgi_pass`
+    Uwsgi,
+}
+
+impl Wire {
+    /// The name in logs, metrics and configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Uwsgi => "uwsgi",
+        }
+    }
+}
+
+/// What a request is called in every log line and in its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(HeaderValue);
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+impl RequestId {
+    /// The caller's id if it is 1 to 128 characters of `[A-Za-z0-9._:-]`, else a new one.
+    fn of(parts: &request::Parts) -> Self {
+        let given = parts.headers.get(&X_REQUEST_ID).filter(|id| {
+            let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._:-".contains(byte);
+            (1..=128).contains(&id.len()) && id.as_bytes().iter().all(plain)
+        });
+        given.map_or_else(Self::random, |id| Self(id.clone()))
+    }
+
+    /// 128 random bits.
+    fn random() -> Self {
+        let bits: u128 = fastrand::u128(..);
+        Self(HeaderValue::from_str(&format!("{bits:032x}")).expect("hex digits are a header value"))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.to_str().unwrap_or_default())
+    }
+}
+
+/// Lets `handler` answer `request`.
+pub(super) async fn exchange<H: Handler>(
+    handler: H,
+    wire: Wire,
+    mut parts: request::Parts,
+    body: Bytes,
+) -> (response::Parts, Bytes) {
+    let id = RequestId::of(&parts);
+    let mut line = access::Line::begin(wire.name(), &parts, body.len());
+    parts.extensions.insert(id.clone());
+    let request = Request::from_parts(parts, Full::new(body));
+    let response = match handler.oneshot(request).await {
+        Ok(response) => collect(response).await,
+        Err(error) => Err(error.into()),
+    };
+    let response = response.unwrap_or_else(|error| {
+        tracing::error!(request_id = %id, "the handler failed: {error}");
+        plain(StatusCode::INTERNAL_SERVER_ERROR, "the handler failed")
+    });
+    let (mut parts, body) = response.into_parts();
+    parts.headers.insert(X_REQUEST_ID, id.0.clone());
+    line.end(&id, &parts, body.len());
+    (parts, body)
+}
+
+async fn collect<B>(response: Response<B>) -> Result<Response<Bytes>, BoxError>
+where
+    B: http_body::Body<Error: Into<BoxError> + Send>,
+{
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.map_err(Into::into)?.to_bytes();
+    Ok(Response::from_parts(parts, body))
+}
+
+/// The answer to what is no request.
+pub(super) fn refusal(wire: Wire, status: StatusCode, reason: &str) -> (response::Parts, Bytes) {
+    let id = RequestId::random();
+    tracing::warn!(request_id = %id, wire = wire.name(), status = status.as_u16(), "refused: {reason}");
+    let (mut parts, body) = plain(status, reason).into_parts();
+    parts.headers.insert(X_REQUEST_ID, id.0);
+    (parts, body)
+}
+
+/// The Content-Length to send: the body's, or for HEAD, what the handler says that it would be.
+pub(super) fn content_length(parts: &response::Parts, body: &[u8], head_only: bool) -> u64 {
+    let said = parts.headers.get(header::CONTENT_LENGTH).filter(|_| head_only);
+    said.and_then(|said| said.to_str().ok()?.parse().ok()).unwrap_or(body.len() as u64)
+}
+
+/// An error in the form that all errors have.
+fn plain(status: StatusCode, reason: &str) -> Response<Bytes> {
+    let body = serde_json::json!({ "error": reason }).to_string();
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,138 @@
+//! A connected socket that the reactor learns of only when there is reason to wait for it.
+//!
+//! Most requests are there in full when their connection is accepted, and most answers fit the kernel's buffer: trying
+//! first saves the two `epoll_ctl` calls that registering and deregistering cost.
+
+use rustix::{
+    io::Errno,
+    net::{self, RecvFlags, SendAncillaryBuffer, SendFlags},
+};
+use std::{
+    future::poll_fn,
+    io::{self, IoSlice},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    task::{Context, Poll, ready},
+};
+use tokio::{io::Interest, net::UnixStream};
+
+/// A non-blocking stream socket of any family.
+#[derive(Debug)]
+pub(super) struct Socket {
+    /// Unknown to the reactor until it is needed there.
+    fresh: Option<OwnedFd>,
+    /// Tokio has no safe way to watch a descriptor as such. It watches a `UnixStream` by its descriptor alone, so that
+    /// any descriptor may stand in one; of it, only the readiness is used.
+    watched: Option<UnixStream>,
+}
+
+impl Socket {
+    pub(super) fn new(fd: OwnedFd) -> Self {
+        Self { fresh: Some(fd), watched: None }
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        match (&self.fresh, &self.watched) {
+            (Some(fd), _) => fd.as_fd(),
+            (None, Some(stream)) => stream.as_fd(),
+            (None, None) => unreachable!("a socket is fresh or watched"),
+        }
+    }
+
+    /// Receives into `buffer`'s spare capacity, which must not be empty; 0 is the end of the stream.
+    pub(super) async fn receive(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        debug_assert!(buffer.spare_capacity_mut().len() > 0);
+        self.attempt(Interest::READABLE, |fd| {
+            net::recv(fd, rustix::buffer::spare_capacity(buffer), RecvFlags::empty()).map(|(read, _)| read)
+        })
+        .await
+    }
+
+    /// Receives into `buffer`; 0 is the end of the stream.
+    pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_attempt(cx, Interest::READABLE, &mut |fd| {
+            net::recv(fd, &mut *buffer, RecvFlags::empty()).map(|(read, _)| read)
+        })
+    }
+
+    /// Sends some of `parts` with one system call.
+    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.poll_attempt(cx, Interest::WRITABLE, &mut |fd| {
+            net::sendmsg(fd, parts, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)
+        })
+    }
+
+    /// Sends all of `head` and `body`, with one system call where the kernel takes it.
+    pub(super) async fn send_all(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
+        let mut sent = 0;
+        while sent < head.len() + body.len() {
+            let parts = [
+                IoSlice::new(head.get(sent..).unwrap_or_default()),
+                IoSlice::new(&body[sent.saturating_sub(head.len())..]),
+            ];
+            sent += poll_fn(|cx| self.poll_send(cx, &parts)).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the peer has gone. What it sends meanwhile is nothing that we asked for, and discarded.
+    pub(super) async fn closed(&mut self) {
+        let mut unwanted = [0; 512];
+        while let Ok(1..) = poll_fn(|cx| self.poll_receive(cx, &mut unwanted)).await {}
+    }
+
+    /// Tells the peer that no more will come.
+    pub(super) fn shutdown_write(&self) -> io::Result<()> {
+        Ok(net::shutdown(self.fd(), net::Shutdown::Write)?)
+    }
+
+    async fn attempt<T>(
+        &mut self,
+        interest: Interest,
+        mut call: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<T>,
+    ) -> io::Result<T> {
+        poll_fn(|cx| self.poll_attempt(cx, interest, &mut call)).await
+    }
+
+    /// Calls until the kernel has an answer, waiting for readiness in between.
+    fn poll_attempt<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        interest: Interest,
+        call: &mut dyn FnMut(BorrowedFd<'_>) -> rustix::io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        if let Some(fd) = &self.fresh {
+            match retry(|| call(fd.as_fd())) {
+                Err(Errno::AGAIN) => {}
+                done => return Poll::Ready(Ok(done?)),
+            }
+        }
+        let stream = self.watch()?;
+        loop {
+            if interest.is_readable() {
+                ready!(stream.poll_read_ready(cx))?;
+            } else {
+                ready!(stream.poll_write_ready(cx))?;
+            }
+            match stream.try_io(interest, || Ok(retry(|| call(stream.as_fd()))?)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    fn watch(&mut self) -> io::Result<&UnixStream> {
+        if let Some(fd) = self.fresh.take() {
+            self.watched = Some(watch(fd)?);
+        }
+        Ok(self.watched.as_ref().expect("a socket is fresh or watched"))
+    }
+}
+
+/// Makes the readiness of any non-blocking descriptor known to the reactor.
+pub(super) fn watch(fd: OwnedFd) -> io::Result<UnixStream> {
+    UnixStream::from_std(std::os::unix::net::UnixStream::from(fd))
+}
+
+fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    rustix::io::retry_on_intr(|| call())
+}

@@ -1,0 +1,87 @@
+//! What the commands print and how they exit.
+
+use crate::harness::{predictd, source};
+use std::{fs, process::Output};
+
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = predictd().args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+#[test]
+fn a_good_set_up_checks_out() {
+    let models = source("models");
+    let (code, out, err) = run(&["check", "--models", models.to_str().unwrap()]);
+    assert_eq!(code, 0, "{out}{err}");
+    for part in ["ok", "digits", "iris", "measurements FP32 [-1, 4]", "cores allowed", "127.0.0.1:8090"] {
+        assert!(out.contains(part) || part == "cores allowed" && out.contains("core allowed"), "{part}: {out}");
+    }
+}
+
+#[test]
+fn usage_errors_exit_with_64() {
+    for arguments in [&["serv"][..], &["serve", "--nonsense"], &["serve", "--model", "x"], &[]] {
+        let (code, _, err) = run(arguments);
+        assert_eq!(code, 64, "{arguments:?}: {err}");
+        assert!(err.contains("--help"), "{err}");
+    }
+    assert_eq!(run(&["--version"]).0, 0);
+    assert_eq!(run(&["--help"]).0, 0);
+}
+
+#[test]
+fn a_broken_configuration_exits_with_78_and_names_the_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("predictd.toml");
+    fs::write(&file, "[limits]\nbodi = '1MiB'\n").unwrap();
+    for verb in ["serve", "check"] {
+        let (code, _, err) = run(&[verb, "-c", file.to_str().unwrap()]);
+        assert_eq!(code, 78, "{err}");
+        assert!(err.contains("predictd.toml") && err.contains("line 2") && err.contains("bodi"), "{err}");
+    }
+}
+
+#[test]
+fn a_broken_model_exits_with_78_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("broken")).unwrap();
+    fs::write(folder.path().join("broken/model.onnx"), "not a model").unwrap();
+    fs::copy(source("models/iris/model.onnx"), folder.path().join("iris.onnx")).unwrap();
+    let models = folder.path().to_str().unwrap();
+    let (code, out, err) = run(&["check", "--models", models]);
+    assert_eq!(code, 78, "{out}{err}");
+    assert!(out.contains("FAILED  broken") && out.contains("ok      iris version 1"), "{out}");
+    assert!(out.contains("Protobuf parsing failed") && out.contains("1 of 2 models"), "{out}");
+    let (code, _, err) = run(&["serve", "--models", models, "--listen", "unix:@predictd-test-broken"]);
+    assert_eq!(code, 78, "{err}");
+    assert!(err.contains("model 'broken'") && err.contains("Protobuf parsing failed"), "{err}");
+}
+
+#[test]
+fn without_the_library_it_says_where_it_looked_and_what_to_do() {
+    let models = source("models");
+    let Output { status, stderr, .. } = predictd()
+        .args(["check", "--models", models.to_str().unwrap()])
+        .env("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so")
+        .output()
+        .unwrap();
+    let error = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(69), "{error}");
+    for part in ["nowhere to be found", "/nowhere/libonnxruntime.so (ORT_DYLIB_PATH)", "pip install"] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn a_library_that_is_none_is_said_to_be_so() {
+    let folder = tempfile::tempdir().unwrap();
+    for (content, says) in [(&[b'x'; 4096][..], "invalid ELF header"), (b"", "is empty")] {
+        let file = folder.path().join("libonnxruntime.so");
+        fs::write(&file, content).unwrap();
+        let Output { status, stderr, .. } = predictd().arg("check").env("ORT_DYLIB_PATH", &file).output().unwrap();
+        let error = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(69), "{error}");
+        assert!(error.contains(says), "{error}");
+    }
+}

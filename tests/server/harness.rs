@@ -1,0 +1,300 @@
+//! The program in a temporary folder, nginx in front of it, and something to ask them with.
+
+use bytes::BytesMut;
+use predictd_protocol::gateway::uwsgi;
+use serde_json::Value;
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Mutex, mpsc},
+    time::{Duration, Instant},
+};
+
+/// How long anything may take here before a test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A file of the source.
+pub(crate) fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+pub(crate) fn read(path: &str) -> Vec<u8> {
+    fs::read(source(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+pub(crate) fn predictd() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_predictd"));
+    command.env_remove("RUST_BACKTRACE").stdin(Stdio::null());
+    command
+}
+
+/// A running predictd, ended on drop.
+pub(crate) struct Server {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) process: Process,
+}
+
+impl Server {
+    /// Serves the sample models and those of the tests' data.
+    pub(crate) fn start() -> Self {
+        Self::with("")
+    }
+
+    /// The same with more configuration.
+    pub(crate) fn with(config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("predictd.toml"), config).unwrap();
+        let mut command = predictd();
+        command.args(["serve", "--config"]).arg(folder.path().join("predictd.toml"));
+        command.arg("--listen").arg(format!("unix:{}", folder.path().join("predictd.sock").display()));
+        command.arg("--models").arg(source("models"));
+        for model in fs::read_dir(source("tests/data/models")).unwrap() {
+            let path = model.unwrap().path();
+            command.arg("--model").arg(format!("{}={}", path.file_name().unwrap().display(), path.display()));
+        }
+        let process = Process::start(command);
+        process.wait_for_line("ready");
+        Self { folder, process }
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("predictd.sock")
+    }
+
+    /// Asks by uwsgi, without nginx between.
+    pub(crate) fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        let stream = UnixStream::connect(self.socket()).unwrap();
+        ask_on(stream, method, target, headers, body)
+    }
+
+    pub(crate) fn get(&self, target: &str) -> Reply {
+        self.ask("GET", target, &[], b"")
+    }
+
+    pub(crate) fn post(&self, target: &str, body: impl AsRef<[u8]>) -> Reply {
+        self.ask("POST", target, &[], body.as_ref())
+    }
+}
+
+pub(crate) fn packet(method: &str, target: &str, headers: &[(&str, &str)], length: usize) -> Vec<u8> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let mut vars = vec![
+        ("REQUEST_METHOD".to_owned(), method.to_owned()),
+        ("PATH_INFO".to_owned(), path.to_owned()),
+        ("QUERY_STRING".to_owned(), query.to_owned()),
+        ("CONTENT_LENGTH".to_owned(), length.to_string()),
+    ];
+    for (name, value) in headers {
+        let name = name.to_uppercase().replace('-', "_");
+        let name = if name == "CONTENT_TYPE" { name } else { format!("HTTP_{name}") };
+        vars.push((name, (*value).to_owned()));
+    }
+    let mut packet = BytesMut::new();
+    uwsgi::encode(vars.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())), &mut packet).unwrap();
+    packet.to_vec()
+}
+
+pub(crate) fn ask_on(mut stream: UnixStream, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(&[&packet(method, target, headers, body.len()), body].concat()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    Reply::parse(&answer)
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    /// Takes an answer apart, and checks what must hold for each.
+    pub(crate) fn parse(answer: &[u8]) -> Self {
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("an answer has a head") + 4;
+        let head = std::str::from_utf8(&answer[..end]).unwrap();
+        let mut lines = head.lines();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers: Vec<_> = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+            .collect();
+        let reply = Self { status, headers, body: answer[end..].to_vec() };
+        let lengths: Vec<_> = reply.headers.iter().filter(|(name, _)| name == "content-length").collect();
+        assert_eq!(lengths.len(), 1, "{head}");
+        assert!(reply.header("x-request-id").is_some(), "{head}");
+        reply
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let text = String::from_utf8_lossy(&self.body);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {text}: {error}", self.status))
+    }
+
+    /// The JSON of a 200.
+    #[track_caller]
+    pub(crate) fn ok(&self) -> Value {
+        assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));
+        self.json()
+    }
+
+    /// The text of an error, which must not tell what is none of the client's business.
+    #[track_caller]
+    pub(crate) fn error(&self, status: u16) -> String {
+        let text = String::from_utf8_lossy(&self.body);
+        assert_eq!(self.status, status, "{text}");
+        assert_eq!(self.header("content-type"), Some("application/json"), "{text}");
+        let json = self.json();
+        let error = json["error"].as_str().unwrap_or_else(|| panic!("{text}")).to_owned();
+        assert_eq!(json.as_object().unwrap().len(), 1, "{text}");
+        for secret in [".cc", ".rs:", "::", env!("CARGO_MANIFEST_DIR"), "/tmp", "onnxruntime_src", "const "] {
+            assert!(!error.contains(secret), "{error}");
+        }
+        error
+    }
+}
+
+/// A process whose standard error is read as it comes.
+pub(crate) struct Process {
+    child: Child,
+    /// Lines to come, and those seen.
+    log: Mutex<(mpsc::Receiver<String>, Vec<String>)>,
+}
+
+impl Process {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = mpsc::sync_channel(100_000);
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { child, log: Mutex::new((lines, Vec::new())) }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for a line of the log that contains `text`, and gives it.
+    #[track_caller]
+    pub(crate) fn wait_for_line(&self, text: &str) -> String {
+        let (lines, seen) = &mut *self.log.lock().unwrap();
+        if let Some(line) = seen.iter().find(|line| line.contains(text)) {
+            return line.clone();
+        }
+        let end = Instant::now() + PATIENCE;
+        while let Ok(line) = lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            seen.push(line.clone());
+            if line.contains(text) {
+                return line;
+            }
+        }
+        panic!("no line with '{text}'; there was:\n{}", seen.join("\n"));
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < end, "process {} does not end", self.id());
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// nginx in front of a server, with the configuration that we ship.
+pub(crate) struct Nginx {
+    pub(crate) url: String,
+    _process: Process,
+    _folder: tempfile::TempDir,
+}
+
+impl Nginx {
+    pub(crate) fn before(server: &Server) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let socket = server.socket();
+        let config = format!(
+            "daemon off;
+            master_process off;
+            pid nginx.pid;
+            error_log stderr info;
+            events {{ worker_connections 1024; }}
+            http {{
+                access_log off;
+                client_body_temp_path tmp_body;
+                proxy_temp_path tmp_proxy;
+                fastcgi_temp_path tmp_fastcgi;
+                uwsgi_temp_path tmp_uwsgi;
+                scgi_temp_path tmp_scgi;
+                upstream predictd {{ server unix:{}; }}
+                server {{
+                    listen 127.0.0.1:{port};
+                    include uwsgi.conf;
+                }}
+            }}",
+            socket.display()
+        );
+        fs::write(folder.path().join("nginx.conf"), config).unwrap();
+        fs::copy(source("nginx/uwsgi.conf"), folder.path().join("uwsgi.conf")).unwrap();
+        fs::copy("/etc/nginx/uwsgi_params", folder.path().join("uwsgi_params")).unwrap();
+        let mut command = Command::new("/usr/sbin/nginx");
+        command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
+        let process = Process::start(command);
+        let nginx = Self { url: format!("http://127.0.0.1:{port}"), _process: process, _folder: folder };
+        let end = Instant::now() + PATIENCE;
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < end, "nginx does not listen");
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        nginx
+    }
+
+    /// Asks by HTTP, on a connection of its own.
+    pub(crate) fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        let address = self.url.strip_prefix("http://").unwrap();
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+        stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        Reply::parse(&answer)
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

@@ -1,0 +1,104 @@
+//! Starting and stopping.
+
+use crate::harness::{Server, packet, predictd};
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+};
+
+#[test]
+fn the_socket_has_its_mode_and_is_gone_after_a_clean_end() {
+    for signal in ["TERM", "INT"] {
+        let mut server = Server::with("[socket]\nmode = '0600'");
+        let mode = fs::metadata(server.socket()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        server.process.signal(signal);
+        assert_eq!(server.process.wait().code(), Some(0));
+        let left: Vec<_> = fs::read_dir(server.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["predictd.toml"]);
+    }
+}
+
+#[test]
+fn what_was_accepted_is_answered_before_the_end() {
+    let mut server = Server::start();
+    let body = format!(r#"{{"inputs": {{"rounds": 100000, "x": [[{}]]}}}}"#, vec!["0.5"; 256].join(","));
+    let mut running = UnixStream::connect(server.socket()).unwrap();
+    running.write_all(&[&packet("POST", "/predict/busy", &[], body.len())[..], body.as_bytes()].concat()).unwrap();
+    // Half a request: accepted as well.
+    let request = packet("GET", "/v2/health/ready", &[], 0);
+    let mut half = UnixStream::connect(server.socket()).unwrap();
+    half.write_all(&request[..10]).unwrap();
+    // Accepted in the order of their connections.
+    server.get("/v2/health/live").ok();
+
+    server.process.signal("TERM");
+    server.process.wait_for_line("SIGTERM: answering what was accepted");
+    half.write_all(&request[10..]).unwrap();
+    let mut answer = Vec::new();
+    half.read_to_end(&mut answer).unwrap();
+    assert_eq!(crate::harness::Reply::parse(&answer).status, 503);
+    answer.clear();
+    running.read_to_end(&mut answer).unwrap();
+    crate::harness::Reply::parse(&answer).ok();
+    assert_eq!(server.process.wait().code(), Some(0));
+    assert!(UnixStream::connect(server.socket()).is_err());
+}
+
+#[test]
+fn a_drain_has_an_end() {
+    let mut server = Server::with("[limits]\ndrain = '300ms'");
+    let body = format!(r#"{{"inputs": {{"rounds": 2000000000, "x": [[{}]]}}}}"#, vec!["0.5"; 256].join(","));
+    let mut running = UnixStream::connect(server.socket()).unwrap();
+    running.write_all(&[&packet("POST", "/predict/busy", &[], body.len())[..], body.as_bytes()].concat()).unwrap();
+    server.get("/v2/health/live").ok();
+    server.process.signal("TERM");
+    server.process.wait_for_line("what is left is cancelled");
+    assert_eq!(server.process.wait().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_does_not_wait() {
+    let mut server = Server::start();
+    let mut open = UnixStream::connect(server.socket()).unwrap();
+    open.write_all(&[0]).unwrap();
+    server.get("/v2/health/live").ok();
+    server.process.signal("TERM");
+    server.process.wait_for_line("answering what was accepted");
+    server.process.signal("INT");
+    assert_eq!(server.process.wait().code(), Some(130));
+}
+
+#[test]
+fn a_socket_that_is_served_is_not_taken() {
+    let server = Server::start();
+    let output = predictd()
+        .args(["serve", "--models"])
+        .arg(crate::harness::source("models"))
+        .arg("--listen")
+        .arg(format!("unix:{}", server.socket().display()))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(69));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("another server answers there"), "{error}");
+    server.get("/v2/health/live").ok();
+}
+
+#[test]
+fn a_socket_left_by_a_killed_server_is_replaced() {
+    let first = Server::start();
+    let socket = first.socket();
+    first.process.signal("KILL");
+    let kept = first.folder.path().to_owned();
+    let Server { folder, mut process } = first;
+    process.wait();
+    assert!(socket.exists() && kept.exists());
+    let mut command = predictd();
+    command.args(["serve", "--models"]).arg(crate::harness::source("models"));
+    command.arg("--listen").arg(format!("unix:{}", socket.display()));
+    let process = crate::harness::Process::start(command);
+    process.wait_for_line("ready");
+    Server { folder, process }.get("/v2/health/ready").ok();
+}
