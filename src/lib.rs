@@ -1,1 +1,4 @@
+//! An application server for models.
 
+pub mod config;
+pub mod recipe;
