@@ -39,6 +39,8 @@ pub struct Request {
     pub parts: request::Parts,
     /// Length of the body in bytes as announced; `None` where `CONTENT_LENGTH` is absent or empty.
     pub length: Option<u64>,
+    /// Whether the client sent its body in chunks. The front end undid them, and may not know the length yet.
+    pub chunked: bool,
 }
 
 /// Who the front end says the client is: for the log, never for a decision.
@@ -103,9 +105,6 @@ pub fn request<'a>(
 fn finish(meta: Meta<'_>, mut headers: HeaderMap, limits: &Limits) -> Result<Request, Error> {
     let method = meta.method.filter(|method| !method.is_empty()).ok_or(Error::MethodMissing)?;
     let length = meta.length.filter(|length| !length.is_empty()).map(content_length).transpose()?;
-    if length.is_none() && meta.chunked {
-        return Err(Error::LengthRequired);
-    }
     if let Some(length) = length {
         if length > limits.body {
             return Err(Error::BodyTooLarge(length, limits.body));
@@ -122,7 +121,7 @@ fn finish(meta: Meta<'_>, mut headers: HeaderMap, limits: &Limits) -> Result<Req
     if !meta.remote_addr.is_empty() {
         parts.extensions.insert(RemoteAddr(Bytes::copy_from_slice(meta.remote_addr)));
     }
-    Ok(Request { parts, length })
+    Ok(Request { parts, length, chunked: meta.chunked })
 }
 
 fn once<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8], name: &'static str) -> Result<(), Error> {
