@@ -11,6 +11,10 @@ use http::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 use std::borrow::Cow;
 
+mod reply;
+
+pub use reply::response;
+
 /// All but `/` and the characters of RFC 3986's `pchar`.
 const NOT_IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
