@@ -4,6 +4,7 @@
 pub mod cgi;
 pub mod detect;
 mod error;
+pub mod fastcgi;
 mod limits;
 pub mod uwsgi;
 
