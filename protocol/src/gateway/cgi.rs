@@ -93,12 +93,13 @@ pub fn request<'a>(
             b"QUERY_STRING" => meta.query = Some(value),
             b"CONTENT_TYPE" => meta.content_type = value,
             b"REMOTE_ADDR" => meta.remote_addr = value,
-            b"HTTP_TRANSFER_ENCODING" => meta.chunked |= !value.is_empty(),
             _ => {
-                if let Some(name) = name.strip_prefix(b"HTTP_")
-                    && let Some(name) = header_name(name)?
-                {
-                    append(&mut headers, name, value)?;
+                if let Some(name) = name.strip_prefix(b"HTTP_") {
+                    let name = header_name(name)?;
+                    meta.chunked |= name == header::TRANSFER_ENCODING && !value.is_empty();
+                    if !is_dropped(&name) {
+                        append(&mut headers, name, value)?;
+                    }
                 }
             }
         }
@@ -146,23 +147,8 @@ fn content_length(value: &[u8]) -> Result<u64, Error> {
     })
 }
 
-/// `X_REQUEST_ID` to `x-request-id`; `None` for what concerns the front end's own connection, for what has a CGI
-/// variable of its own, and for `Proxy`, which CGI programs mistake for a setting.
-fn header_name(cgi: &[u8]) -> Result<Option<HeaderName>, Error> {
-    const DROPPED: [&[u8]; 9] = [
-        b"PROXY",
-        b"CONTENT_LENGTH",
-        b"CONTENT_TYPE",
-        b"CONNECTION",
-        b"KEEP_ALIVE",
-        b"PROXY_CONNECTION",
-        b"TE",
-        b"TRAILER",
-        b"UPGRADE",
-    ];
-    if DROPPED.contains(&cgi) {
-        return Ok(None);
-    }
+/// `X_REQUEST_ID` to `x-request-id`, in whatever case.
+fn header_name(cgi: &[u8]) -> Result<HeaderName, Error> {
     let mut buffer = [0; 64];
     let mut long;
     let name = if let Some(name) = buffer.get_mut(..cgi.len()) {
@@ -175,7 +161,22 @@ fn header_name(cgi: &[u8]) -> Result<Option<HeaderName>, Error> {
     for byte in name.iter_mut().filter(|byte| **byte == b'_') {
         *byte = b'-';
     }
-    HeaderName::from_bytes(name).map(Some).map_err(|_| Error::HeaderInvalid)
+    HeaderName::from_bytes(name).map_err(|_| Error::HeaderInvalid)
+}
+
+/// What concerns the front end's own connection, what has a CGI variable of its own, and `Proxy`, which CGI programs
+/// mistake for a setting. Asked of the header's name, since more than one variable gives the same.
+fn is_dropped(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::CONTENT_LENGTH
+            | header::CONTENT_TYPE
+            | header::CONNECTION
+            | header::TE
+            | header::TRAILER
+            | header::TRANSFER_ENCODING
+            | header::UPGRADE
+    ) || matches!(name.as_str(), "proxy" | "keep-alive" | "proxy-connection")
 }
 
 fn header_value(value: &[u8]) -> Result<HeaderValue, Error> {

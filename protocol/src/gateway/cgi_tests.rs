@@ -112,6 +112,15 @@ fn what_has_no_business_here_is_dropped() {
 }
 
 #[test]
+fn another_spelling_does_not_get_a_header_through() {
+    for name in ["HTTP_Proxy", "HTTP_PROXY-CONNECTION", "HTTP_CONTENT-LENGTH", "HTTP_Keep-Alive"] {
+        assert!(post(&[(name, "evil")]).unwrap().parts.headers.is_empty(), "{name}");
+    }
+    let request = post(&[("HTTP_Transfer-Encoding", "chunked")]).unwrap();
+    assert!(request.chunked && request.parts.headers.is_empty());
+}
+
+#[test]
 fn the_content_type_and_the_remote_address_are_kept() {
     let request = post(&[("CONTENT_TYPE", "image/png"), ("REMOTE_ADDR", "::1")]).unwrap();
     assert_eq!(request.parts.headers["content-type"], "image/png");
