@@ -1,1 +1,10 @@
-fn main() {}
+//! See [`predictd_fuzz::uwsgi`].
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| predictd_fuzz::uwsgi(data));
+
+#[cfg(not(fuzzing))]
+fn main() -> std::io::Result<()> {
+    predictd_fuzz::replay(predictd_fuzz::uwsgi, std::env::args_os().skip(1))
+}

@@ -11,6 +11,10 @@ use http::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 use std::borrow::Cow;
 
+mod reply;
+
+pub use reply::response;
+
 /// All but `/` and the characters of RFC 3986's `pchar`.
 const NOT_IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -39,6 +43,8 @@ pub struct Request {
     pub parts: request::Parts,
     /// Length of the body in bytes as announced; `None` where `CONTENT_LENGTH` is absent or empty.
     pub length: Option<u64>,
+    /// Whether the client sent its body in chunks. The front end undid them, and may not know the length yet.
+    pub chunked: bool,
 }
 
 /// Who the front end says the client is: for the log, never for a decision.
@@ -87,12 +93,13 @@ pub fn request<'a>(
             b"QUERY_STRING" => meta.query = Some(value),
             b"CONTENT_TYPE" => meta.content_type = value,
             b"REMOTE_ADDR" => meta.remote_addr = value,
-            b"HTTP_TRANSFER_ENCODING" => meta.chunked |= !value.is_empty(),
             _ => {
-                if let Some(name) = name.strip_prefix(b"HTTP_")
-                    && let Some(name) = header_name(name)?
-                {
-                    append(&mut headers, name, value)?;
+                if let Some(name) = name.strip_prefix(b"HTTP_") {
+                    let name = header_name(name)?;
+                    meta.chunked |= name == header::TRANSFER_ENCODING && !value.is_empty();
+                    if !is_dropped(&name) {
+                        append(&mut headers, name, value)?;
+                    }
                 }
             }
         }
@@ -103,9 +110,6 @@ pub fn request<'a>(
 fn finish(meta: Meta<'_>, mut headers: HeaderMap, limits: &Limits) -> Result<Request, Error> {
     let method = meta.method.filter(|method| !method.is_empty()).ok_or(Error::MethodMissing)?;
     let length = meta.length.filter(|length| !length.is_empty()).map(content_length).transpose()?;
-    if length.is_none() && meta.chunked {
-        return Err(Error::LengthRequired);
-    }
     if let Some(length) = length {
         if length > limits.body {
             return Err(Error::BodyTooLarge(length, limits.body));
@@ -122,7 +126,7 @@ fn finish(meta: Meta<'_>, mut headers: HeaderMap, limits: &Limits) -> Result<Req
     if !meta.remote_addr.is_empty() {
         parts.extensions.insert(RemoteAddr(Bytes::copy_from_slice(meta.remote_addr)));
     }
-    Ok(Request { parts, length })
+    Ok(Request { parts, length, chunked: meta.chunked })
 }
 
 fn once<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8], name: &'static str) -> Result<(), Error> {
@@ -143,23 +147,8 @@ fn content_length(value: &[u8]) -> Result<u64, Error> {
     })
 }
 
-/// `X_REQUEST_ID` to `x-request-id`; `None` for what concerns the front end's own connection, for what has a CGI
-/// variable of its own, and for `Proxy`, which CGI programs mistake for a setting.
-fn header_name(cgi: &[u8]) -> Result<Option<HeaderName>, Error> {
-    const DROPPED: [&[u8]; 9] = [
-        b"PROXY",
-        b"CONTENT_LENGTH",
-        b"CONTENT_TYPE",
-        b"CONNECTION",
-        b"KEEP_ALIVE",
-        b"PROXY_CONNECTION",
-        b"TE",
-        b"TRAILER",
-        b"UPGRADE",
-    ];
-    if DROPPED.contains(&cgi) {
-        return Ok(None);
-    }
+/// `X_REQUEST_ID` to `x-request-id`, in whatever case.
+fn header_name(cgi: &[u8]) -> Result<HeaderName, Error> {
     let mut buffer = [0; 64];
     let mut long;
     let name = if let Some(name) = buffer.get_mut(..cgi.len()) {
@@ -172,7 +161,22 @@ fn header_name(cgi: &[u8]) -> Result<Option<HeaderName>, Error> {
     for byte in name.iter_mut().filter(|byte| **byte == b'_') {
         *byte = b'-';
     }
-    HeaderName::from_bytes(name).map(Some).map_err(|_| Error::HeaderInvalid)
+    HeaderName::from_bytes(name).map_err(|_| Error::HeaderInvalid)
+}
+
+/// What concerns the front end's own connection, what has a CGI variable of its own, and `Proxy`, which CGI programs
+/// mistake for a setting. Asked of the header's name, since more than one variable gives the same.
+fn is_dropped(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::CONTENT_LENGTH
+            | header::CONTENT_TYPE
+            | header::CONNECTION
+            | header::TE
+            | header::TRAILER
+            | header::TRANSFER_ENCODING
+            | header::UPGRADE
+    ) || matches!(name.as_str(), "proxy" | "keep-alive" | "proxy-connection")
 }
 
 fn header_value(value: &[u8]) -> Result<HeaderValue, Error> {

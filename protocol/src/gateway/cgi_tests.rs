@@ -67,12 +67,12 @@ fn a_length_is_digits_and_nothing_else() {
 }
 
 #[test]
-fn a_chunked_body_counts_only_with_a_length() {
+fn a_chunked_body_is_told_and_not_forwarded() {
     let chunked = ("HTTP_TRANSFER_ENCODING", "chunked");
-    let error = post(&[("CONTENT_LENGTH", ""), chunked]).unwrap_err();
-    assert_eq!((error.status().as_u16(), error), (411, Error::LengthRequired));
+    let request = post(&[("CONTENT_LENGTH", ""), chunked]).unwrap();
+    assert_eq!((request.length, request.chunked), (None, true));
     let request = post(&[("CONTENT_LENGTH", "3"), chunked]).unwrap();
-    assert_eq!(request.length, Some(3));
+    assert_eq!((request.length, request.chunked), (Some(3), true));
     assert!(!request.parts.headers.contains_key(header::TRANSFER_ENCODING));
 }
 
@@ -109,6 +109,15 @@ fn what_has_no_business_here_is_dropped() {
     let request = request.unwrap();
     assert!(request.parts.headers.is_empty(), "{:?}", request.parts.headers);
     assert_eq!(request.length, None);
+}
+
+#[test]
+fn another_spelling_does_not_get_a_header_through() {
+    for name in ["HTTP_Proxy", "HTTP_PROXY-CONNECTION", "HTTP_CONTENT-LENGTH", "HTTP_Keep-Alive"] {
+        assert!(post(&[(name, "evil")]).unwrap().parts.headers.is_empty(), "{name}");
+    }
+    let request = post(&[("HTTP_Transfer-Encoding", "chunked")]).unwrap();
+    assert!(request.chunked && request.parts.headers.is_empty());
 }
 
 #[test]

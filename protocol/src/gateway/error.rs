@@ -35,15 +35,24 @@ pub enum Error {
     /// Digits only, as RFC 9110 §8.6 has it, and no more than a u64 holds.
     #[error("CONTENT_LENGTH is not a number of bytes")]
     LengthInvalid,
-    /// A chunked body has no length here: neither protocol frames one.
+    /// A chunked body has no length over uwsgi, which frames none.
     #[error("a body needs a CONTENT_LENGTH")]
     LengthRequired,
+    /// A body whose end and length disagree.
+    #[error("the body is not of the {0} bytes that CONTENT_LENGTH says")]
+    LengthWrong(u64),
+    /// More requests at a time than a connection may carry.
+    #[error("more than {0} requests at a time on one connection")]
+    TooManyRequests(usize),
     /// The path or query cannot be part of a URI.
     #[error("the path or query is not part of a URI")]
     UriInvalid,
     /// A header's name or value holds a byte that HTTP forbids.
     #[error("a header has a name or value that HTTP forbids")]
     HeaderInvalid,
+    /// For a client: what came is not the head of a response.
+    #[error("the answer does not start with the head of a response")]
+    ResponseInvalid,
 }
 
 impl Error {
@@ -54,6 +63,7 @@ impl Error {
             Self::HeadTooLarge(..) | Self::TooManyVars(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge(..) | Self::StreamTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
+            Self::TooManyRequests(_) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         }
     }

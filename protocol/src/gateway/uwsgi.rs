@@ -46,7 +46,7 @@ impl Header {
 
 /// What a client sent, up to its body.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are requests, and each is taken apart at once")]
+#[expect(clippy::large_enum_variant, reason = "nearly all are requests, and they are taken at once")]
 pub enum Packet {
     /// A request whose head took this many bytes; its body follows.
     Request(cgi::Request, usize),
@@ -74,6 +74,9 @@ pub fn decode(input: &[u8], limits: &Limits) -> Result<Option<Packet>, Error> {
     let end = Header::LEN + size;
     let Some(block) = input.get(Header::LEN..end) else { return Ok(None) };
     let request = cgi::request(Vars { rest: block }, limits)?;
+    if request.length.is_none() && request.chunked {
+        return Err(Error::LengthRequired);
+    }
     Ok(Some(Packet::Request(request, end)))
 }
 

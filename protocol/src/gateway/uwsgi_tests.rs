@@ -132,3 +132,79 @@ fn what_the_format_cannot_say_is_not_encoded() {
     assert!(encode([(&b"A"[..], &long[..])].into_iter(), &mut output).is_err());
     assert!(encode([(&b"A"[..], &long[..40000]); 2].into_iter(), &mut output).is_err());
 }
+
+/// A POST of `/p` with more variables.
+fn post(vars: &str) -> String {
+    let vars = format!("0e00524551554553545f4d4554484f440400504f53540900504154485f494e464f02002f70{vars}");
+    let size = u16::try_from(vars.len() / 2).unwrap().swap_bytes();
+    format!("00{size:04x}00{vars}")
+}
+
+/// `CONTENT_LENGTH` with this value.
+fn length(value: &str) -> String {
+    let value: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let size = u16::try_from(value.len() / 2).unwrap().swap_bytes();
+    format!("0e00434f4e54454e545f4c454e475448{size:04x}{value}")
+}
+
+#[test]
+fn u05_an_empty_length_is_none() {
+    let (request, end) = request(
+        "004500000e00524551554553545f4d4554484f4403004745540b00524551554553545f55524901002f0900504154485f494e464f01002f0e00434f4e54454e545f4c454e4754480000",
+    );
+    assert_eq!((request.length, end), (None, 4 + 0x45));
+}
+
+#[test]
+fn u06_repeated_headers_are_joined() {
+    let (request, _) = request(
+        "005100000e00524551554553545f4d4554484f4403004745540b00524551554553545f55524901002f0900504154485f494e464f01002f0a00485454505f585f4455500100610a00485454505f585f445550010062",
+    );
+    assert_eq!(request.parts.headers["x-dup"], "a, b");
+}
+
+#[test]
+fn u07_u13_u14_a_length_is_one_strict_number() {
+    refused(&post(&(length("5") + &length("6"))), Error::Conflict("CONTENT_LENGTH"));
+    for bad in ["-1", "+5", " 5", "5 ", "0x5", "5,5", "5a", "18446744073709551621"] {
+        refused(&post(&length(bad)), Error::LengthInvalid);
+    }
+}
+
+#[test]
+fn u16_u17_half_a_packet_is_none() {
+    for part in ["", "00", "0010", "003300000e00524551554553545f4d4554484f440300474554"] {
+        assert!(matches!(check(&hex(part)), Ok(None)), "{part}");
+    }
+}
+
+#[test]
+fn u18_u19_the_body_is_not_the_head() {
+    for body in ["6865", "68656c6c6f5858"] {
+        let (request, end) = request(&(post(&length("5")) + body));
+        assert_eq!((request.length, end), (Some(5), post(&length("5")).len() / 2), "{body}");
+    }
+}
+
+#[test]
+fn u21_control_characters_in_a_path_are_encoded() {
+    let (request, _) =
+        request("002700000e00524551554553545f4d4554484f4403004745540900504154485f494e464f05002f610a0062");
+    assert_eq!(request.parts.uri, "/a%0A%00b");
+}
+
+#[test]
+fn u22_u23_magic_variables_mean_nothing() {
+    let file = "0a0055575347495f46494c4505002f782e7079";
+    let proxy = "0a00485454505f50524f585904006576696c";
+    let (request, _) = request(&post(&(file.to_owned() + proxy)));
+    assert!(request.parts.headers.is_empty(), "{:?}", request.parts.headers);
+}
+
+#[test]
+fn u24_chunks_need_a_length() {
+    let chunked = "1600485454505f5452414e534645525f454e434f44494e4707006368756e6b6564";
+    refused(&post(&(length("") + chunked)), Error::LengthRequired);
+    let (request, _) = request(&post(&(length("3") + chunked)));
+    assert_eq!(request.length, Some(3));
+}

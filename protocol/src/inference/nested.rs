@@ -340,6 +340,12 @@ mod tests {
         check(Datatype::Fp32, "[[],[]]", &[2, 0], "[[],[]]");
     }
 
+    #[test]
+    fn a_number_is_read_to_its_last_bit() {
+        let tensor = read(Datatype::Fp64, "[123456789.12345679]").unwrap();
+        assert_eq!(tensor.numbers(), Some(&[123_456_789.123_456_79_f64][..]));
+    }
+
     fn refuse(datatype: Datatype, json: &str, says: &str) {
         let error = read(datatype, json).expect_err(json).to_string();
         assert!(error.contains(says), "{json}: {error}");

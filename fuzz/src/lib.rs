@@ -1,0 +1,40 @@
+//! What must hold whatever bytes come: a function per fuzz target, each a plain function of the bytes.
+//!
+//! cargo-fuzz calls them with bytes of its own making, `cargo test -p predictd-fuzz` with those of the corpus. They
+//! panic where an invariant does not hold, and do nothing else.
+#![forbid(unsafe_code)]
+
+mod fastcgi;
+mod round_trip;
+mod uwsgi;
+mod v2_json;
+
+pub use fastcgi::{fastcgi_server, fastcgi_split};
+pub use round_trip::fastcgi_round_trip;
+pub use uwsgi::uwsgi;
+pub use v2_json::v2_json;
+
+use std::{ffi::OsString, fs, io};
+
+/// A fuzz target.
+pub type Target = fn(&[u8]);
+
+/// All of them, by the name of their corpus.
+pub const TARGETS: [(&str, Target); 5] = [
+    ("uwsgi", uwsgi),
+    ("fastcgi_server", fastcgi_server),
+    ("fastcgi_split", fastcgi_split),
+    ("fastcgi_round_trip", fastcgi_round_trip),
+    ("v2_json", v2_json),
+];
+
+/// Runs a target on files: how a finding is looked at without cargo-fuzz.
+///
+/// # Errors
+/// Where a file cannot be read.
+pub fn replay(target: Target, files: impl Iterator<Item = OsString>) -> io::Result<()> {
+    for file in files {
+        target(&fs::read(&file)?);
+    }
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! Inference requests as JSON.
+
+use predictd_protocol::inference::{
+    tensor::Data,
+    v2::{InferRequest, InferResponse, Output, parse, print},
+};
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+
+/// A request's tensors fit their datatype and shape, and take memory in proportion to the text; printed and read again
+/// they are the same.
+pub fn v2_json(data: &[u8]) {
+    let Ok(request) = parse(data) else { return };
+    for input in &request.inputs {
+        let tensor = &input.tensor;
+        match tensor.data() {
+            Data::Numbers(bytes) => {
+                assert_eq!(Some(bytes.len()), tensor.datatype().size().map(|size| size * tensor.elements()));
+                // The shortest element is a digit and a comma, the longest number has eight bytes.
+                assert!(bytes.len() <= 4 * data.len());
+            }
+            Data::Strings(strings) => {
+                assert_eq!(strings.len(), tensor.elements());
+                assert!(strings.iter().map(|string| string.len() + 2).sum::<usize>() <= data.len());
+            }
+        }
+    }
+    let again = read_again(&request);
+    assert_eq!(again.inputs, request.inputs);
+}
+
+/// The inputs printed as outputs, and these read as inputs.
+fn read_again(request: &InferRequest) -> InferRequest {
+    let outputs = request.inputs.iter().map(|input| Output { name: &input.name, tensor: &input.tensor });
+    let id = request.id.as_deref();
+    let response = InferResponse { model_name: "m", model_version: "1", id, outputs: outputs.collect() };
+    let text = print(&response);
+    let members: HashMap<&str, &RawValue> = serde_json::from_slice(&text).expect("what is printed is JSON");
+    assert_eq!(
+        id.map(|id| serde_json::to_string(id).expect("a string")).as_deref(),
+        members.get("id").map(|id| id.get())
+    );
+    let text = format!("{{\"inputs\":{}}}", members["outputs"].get());
+    parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
