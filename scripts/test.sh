@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Everything that CI runs, in tiers, the quick ones first: scripts/test.sh [TIER...]
+set -euo pipefail
+
+cd "$(dirname "$(dirname "$(readlink -f "$0")")")"
+tiers=(scripts check fuzz run)
+
+# The scripts themselves.
+tier_scripts() {
+    scripts/setup.sh shellcheck
+    shellcheck scripts/*.sh .ci/run
+    # Python as old as what we promise to the client's users.
+    python3 - scripts/*.py tests/yardstick/*.py <<'END'
+import ast, sys
+for path in sys.argv[1:]:
+    ast.parse(open(path).read(), path, feature_version=(3, 9))
+END
+}
+
+# Format, lints, unit and integration tests, documentation.
+tier_check() {
+    scripts/check.sh
+}
+
+# A smoke run of every fuzz target.
+tier_fuzz() {
+    SECONDS_EACH=${SECONDS_EACH:-10} scripts/fuzz.sh
+}
+
+# README's first screen.
+tier_run() {
+    scripts/setup.sh curl
+    scripts/first_screen.py
+}
+
+main() {
+    local tier started
+    (($#)) || set -- "${tiers[@]}"
+    for tier in "$@"; do
+        [[ " ${tiers[*]} " == *" $tier "* ]] || { echo "test: no tier $tier; there are: ${tiers[*]}" >&2; exit 64; }
+    done
+    for tier in "$@"; do
+        printf '\ntest: tier %s\n' "$tier" >&2
+        started=$SECONDS
+        # Not `tier || ...`, which would switch errexit off inside.
+        "tier_$tier"
+        printf 'test: tier %s passed in %d s\n' "$tier" $((SECONDS - started)) >&2
+    done
+}
+
+main "$@"
