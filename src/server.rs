@@ -143,6 +143,9 @@ fn listeners(config: &Config) -> anyhow::Result<Vec<Listener>> {
 fn limits(config: &Config) -> wire::Limits {
     let limits = &config.limits;
     wire::Limits {
+        wires: limits.wires,
+        connections: limits.connections,
+        idle_timeout: limits.idle_timeout,
         protocol: gateway::Limits { head: limits.head, body: limits.body, ..gateway::Limits::default() },
         head_timeout: limits.head_timeout,
         body_timeout: limits.body_timeout,

@@ -60,15 +60,13 @@ impl App {
     ///
     /// # Errors
     /// Why there is no answer; it is a response already.
-    pub async fn infer(
-        &self,
-        name: &str,
-        inputs: Vec<Input>,
-    ) -> Result<Vec<Tensor>, Error> {
+    pub async fn infer(&self, name: &str, inputs: Vec<Input>) -> Result<Vec<Tensor>, Error> {
         let model = Arc::clone(self.models.find(name, None)?);
         let run = {
             let model = Arc::clone(&model);
-            move |interrupt: &Interrupt| model.infer(inputs, interrupt).map_err(|error| Error::infer(&model.name, error))
+            move |interrupt: &Interrupt| {
+                model.infer(inputs, interrupt).map_err(|error| Error::infer(&model.name, error))
+            }
         };
         let (outputs, _) = self.work(&model, model.deadline, run).await?;
         Ok(outputs)

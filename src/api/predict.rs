@@ -1,7 +1,11 @@
 //! `POST /predict/{model}`: a picture, JSON, or raw bytes; the answer as a person would want it.
 
 use super::{AppState, Json, error::Error};
-use crate::{model::engine::Interrupt, recipe::{self, classification}, serving::Model};
+use crate::{
+    model::engine::Interrupt,
+    recipe::{self, classification},
+    serving::Model,
+};
 use axum::extract::{Path, Query, State};
 use bytes::Bytes;
 use http::{HeaderMap, Uri, header};
@@ -29,7 +33,8 @@ pub(super) async fn predict(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json, Error> {
-    let Query(params) = Query::<Params>::try_from_uri(&uri).map_err(|error| Error::BadRequest(error.to_string()))?;
+    let Query(params) =
+        Query::<Params>::try_from_uri(&uri).map_err(|error| Error::BadRequest(error.to_string()))?;
     let model = Arc::clone(app.models.find(&name, params.version.as_deref())?);
     let top_k = params.top_k.as_deref().map(top_k).transpose()?;
     let asked = params.timeout.as_deref().map(timeout).transpose()?;
@@ -136,52 +141,58 @@ fn from_image(model: &Model, body: &[u8], pixels: u64) -> Result<Vec<Input>, Err
 }
 
 fn from_json(model: &Model, body: &[u8]) -> Result<Vec<Input>, Error> {
-    let bad = |error: &dyn std::fmt::Display| Error::BadRequest(format!("the body is not JSON for /predict: {error}"));
-    let ports = &model.engine.signature().inputs;
+    let bad = |error: &dyn std::fmt::Display| {
+        Error::BadRequest(format!("the body is not JSON for /predict: {error}"))
+    };
+    let specs = &model.engine.signature().inputs;
     let read = |name: &str, text: &str| {
         // A name that the model does not have is refused by the model, whatever its data.
-        let Some(port) = model.engine.signature().input(name) else { return Err(model.unknown_input(name).into()) };
-        let tensor = nested::read(port.datatype, text)
+        let Some(spec) = model.engine.signature().input(name) else {
+            return Err(model.unknown_input(name).into());
+        };
+        let tensor = nested::read(spec.datatype, text)
             .map_err(|error| Error::BadRequest(format!("model '{}': input '{name}': {error}", model.name)))?;
         Ok(Input { name: name.to_owned(), tensor })
     };
-    match (predict::parse(body).map_err(|error| bad(&error))?, &ports[..]) {
+    match (predict::parse(body).map_err(|error| bad(&error))?, &specs[..]) {
         (Body::Named(members), _) => members.iter().map(|(name, value)| read(name, value.get())).collect(),
-        (Body::Bare(value), [port]) => Ok(vec![read(&port.name, value.get())?]),
-        (Body::Bare(_), ports) => Err(Error::BadRequest(format!(
+        (Body::Bare(value), [spec]) => Ok(vec![read(&spec.name, value.get())?]),
+        (Body::Bare(_), specs) => Err(Error::BadRequest(format!(
             "model '{}' has {} inputs, so that a bare list is not enough: send {{\"inputs\": {{\"name\": [...]}}}}",
             model.name,
-            ports.len()
+            specs.len()
         ))),
     }
 }
 
 fn from_raw(model: &Model, body: &Bytes) -> Result<Vec<Input>, Error> {
-    let ports = &model.engine.signature().inputs;
-    let [port] = &ports[..] else {
-        let (name, count) = (&model.name, ports.len());
+    let specs = &model.engine.signature().inputs;
+    let [spec] = &specs[..] else {
+        let (name, count) = (&model.name, specs.len());
         return Err(Error::BadRequest(format!("model '{name}' has {count} inputs, raw bytes are for one")));
     };
     let shape = raw_shape(model, body.len()).ok_or_else(|| {
-        let (name, input, datatype, dims) = (&model.name, &port.name, port.datatype, port.dims());
+        let (name, input, datatype, dims) = (&model.name, &spec.name, spec.datatype, spec.dims());
         let got = body.len();
         Error::BadRequest(format!(
             "model '{name}': {got} bytes are no whole number of rows of input '{input}' ({datatype} {dims})"
         ))
     })?;
-    let tensor = Tensor::from_bytes(port.datatype, shape, body.clone())
-        .map_err(|error| Error::BadRequest(format!("model '{}': input '{}': {error}", model.name, port.name)))?;
-    Ok(vec![Input { name: port.name.clone(), tensor }])
+    let tensor = Tensor::from_bytes(spec.datatype, shape, body.clone()).map_err(|error| {
+        Error::BadRequest(format!("model '{}': input '{}': {error}", model.name, spec.name))
+    })?;
+    Ok(vec![Input { name: spec.name.clone(), tensor }])
 }
 
 /// The shape that so many bytes are of, if they are whole rows of a model with one input whose rows are of one size.
 fn raw_shape(model: &Model, bytes: usize) -> Option<Vec<usize>> {
-    let [port] = &model.engine.signature().inputs[..] else { return None };
-    let size = port.datatype.size()?;
-    let first_is_free = port.shape.first() == Some(&None);
-    let fixed: Vec<usize> = port.shape.iter().skip(usize::from(first_is_free)).copied().collect::<Option<_>>()?;
+    let [spec] = &model.engine.signature().inputs[..] else { return None };
+    let size = spec.datatype.size()?;
+    let first_is_free = spec.shape.first() == Some(&None);
+    let fixed: Vec<usize> =
+        spec.shape.iter().skip(usize::from(first_is_free)).copied().collect::<Option<_>>()?;
     let row = tensor::elements(&fixed)?.checked_mul(size).filter(|row| *row > 0)?;
-    let rows = Some(bytes / row).filter(|rows| *rows > 0 && bytes % row == 0)?;
+    let rows = Some(bytes / row).filter(|rows| *rows > 0 && bytes.is_multiple_of(row))?;
     match first_is_free {
         true => Some([&[rows], &fixed[..]].concat()),
         false => (rows == 1).then_some(fixed),
@@ -189,17 +200,23 @@ fn raw_shape(model: &Model, bytes: usize) -> Option<Vec<usize>> {
 }
 
 /// One result for each row, or one for all where the model knows no rows.
-fn print(model: &Model, rows: Option<usize>, outputs: &[Tensor], top_k: Option<usize>) -> Result<Vec<u8>, Error> {
-    let by_row = rows.filter(|rows| model.has_rows() && outputs.iter().all(|output| output.shape().first() == Some(rows)));
+fn print(
+    model: &Model,
+    rows: Option<usize>,
+    outputs: &[Tensor],
+    top_k: Option<usize>,
+) -> Result<Vec<u8>, Error> {
+    let by_row = rows
+        .filter(|rows| model.has_rows() && outputs.iter().all(|output| output.shape().first() == Some(rows)));
     let mut body = Vec::with_capacity(256);
     body.extend_from_slice(b"{\"model\":");
     put(&mut body, model.name.as_str());
     body.extend_from_slice(b",\"version\":");
     put(&mut body, &model.version.to_string());
     body.extend_from_slice(b",\"results\":[");
-    let ports = &model.engine.signature().outputs;
+    let specs = &model.engine.signature().outputs;
     let scores = |recipe: &classification::Recipe| {
-        let at = ports.iter().position(|port| port.name == recipe.tensor());
+        let at = specs.iter().position(|spec| spec.name == recipe.tensor());
         &outputs[at.expect("the recipe was checked against the model")]
     };
     for row in 0..by_row.unwrap_or(1) {
@@ -220,11 +237,11 @@ fn print(model: &Model, rows: Option<usize>, outputs: &[Tensor], top_k: Option<u
             }
             None => {
                 body.extend_from_slice(b"{\"outputs\":{");
-                for (at, (port, output)) in ports.iter().zip(outputs).enumerate() {
+                for (at, (spec, output)) in specs.iter().zip(outputs).enumerate() {
                     if at > 0 {
                         body.push(b',');
                     }
-                    put(&mut body, &port.name);
+                    put(&mut body, &spec.name);
                     body.push(b':');
                     nested::write(&part(output), &mut body);
                 }
@@ -238,5 +255,6 @@ fn print(model: &Model, rows: Option<usize>, outputs: &[Tensor], top_k: Option<u
 }
 
 fn put<T: serde::Serialize + ?Sized>(body: &mut Vec<u8>, value: &T) {
-    serde_json::to_writer(body, value).expect("a Vec takes every byte, and strings and numbers are valid JSON");
+    serde_json::to_writer(body, value)
+        .expect("a Vec takes every byte, and strings and numbers are valid JSON");
 }

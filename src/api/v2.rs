@@ -1,13 +1,17 @@
 //! The Open Inference Protocol's calls for one model.
 
 use super::{AppState, Json, error::Error};
-use crate::{model::engine::Port, serving::Model};
+use crate::serving::Model;
 use axum::{
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use predictd_protocol::inference::v2::{self, InferResponse, Output};
+use predictd_protocol::inference::{
+    spec::TensorSpec,
+    tensor::Tensor,
+    v2::{self, InferResponse, Output},
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -29,15 +33,16 @@ pub(super) async fn metadata(State(app): AppState, Path(target): Path<Target>) -
         "name": model.name.as_str(),
         "versions": versions,
         "platform": "onnxruntime_onnx",
-        "inputs": signature.inputs.iter().map(port).collect::<Vec<_>>(),
-        "outputs": signature.outputs.iter().map(port).collect::<Vec<_>>(),
+        "inputs": signature.inputs.iter().map(spec).collect::<Vec<_>>(),
+        "outputs": signature.outputs.iter().map(spec).collect::<Vec<_>>(),
     });
     Ok(axum::Json(body).into_response())
 }
 
-fn port(port: &Port) -> Value {
-    let shape: Vec<Value> = port.shape.iter().map(|dim| dim.map_or_else(|| json!(-1), |dim| json!(dim))).collect();
-    json!({ "name": port.name, "datatype": port.datatype.name(), "shape": shape })
+fn spec(spec: &TensorSpec) -> Value {
+    let shape: Vec<Value> =
+        spec.shape.iter().map(|dim| dim.map_or_else(|| json!(-1), |dim| json!(dim))).collect();
+    json!({ "name": spec.name, "datatype": spec.datatype.name(), "shape": shape })
 }
 
 /// `GET /v2/models/{model}[/versions/{version}]/ready`
@@ -59,7 +64,8 @@ pub(super) async fn infer(
         move |interrupt: &_| {
             let request = v2::parse(&body).map_err(|error| Error::BadRequest(error.to_string()))?;
             let selected = model.select(&request.outputs)?;
-            let tensors = model.infer(request.inputs, interrupt).map_err(|error| Error::infer(&model.name, error))?;
+            let tensors =
+                model.infer(request.inputs, interrupt).map_err(|error| Error::infer(&model.name, error))?;
             Ok(print(&model, request.id.as_deref(), &selected, &tensors))
         }
     };
@@ -67,14 +73,9 @@ pub(super) async fn infer(
     Ok(Json(body, work))
 }
 
-fn print(
-    model: &Model,
-    id: Option<&str>,
-    selected: &[usize],
-    tensors: &[predictd_protocol::inference::tensor::Tensor],
-) -> Vec<u8> {
-    let ports = &model.engine.signature().outputs;
-    let outputs = selected.iter().map(|&at| Output { name: &ports[at].name, tensor: &tensors[at] }).collect();
+fn print(model: &Model, id: Option<&str>, selected: &[usize], tensors: &[Tensor]) -> Vec<u8> {
+    let specs = &model.engine.signature().outputs;
+    let outputs = selected.iter().map(|&at| Output { name: &specs[at].name, tensor: &tensors[at] }).collect();
     v2::print(&InferResponse {
         model_name: model.name.as_str(),
         model_version: &model.version.to_string(),

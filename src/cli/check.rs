@@ -6,6 +6,7 @@ use crate::{
     server,
     serving::{Loaded, Model},
 };
+use predictd_protocol::inference::spec::TensorSpec;
 use std::{io::Write, process::ExitCode};
 
 pub(super) fn run(source: Source) -> anyhow::Result<ExitCode> {
@@ -44,11 +45,11 @@ fn label(model: &Model) -> String {
 
 fn summary(model: &Model) -> String {
     let signature = model.engine.signature();
-    let ports = |ports: &[crate::model::engine::Port]| {
-        let print = |port: &crate::model::engine::Port| format!("{} {} {}", port.name, port.datatype, port.dims());
-        ports.iter().map(print).collect::<Vec<_>>().join(", ")
+    let specs = |specs: &[TensorSpec]| {
+        let print = |spec: &TensorSpec| format!("{} {} {}", spec.name, spec.datatype, spec.dims());
+        specs.iter().map(print).collect::<Vec<_>>().join(", ")
     };
-    format!("{} -> {}", ports(&signature.inputs), ports(&signature.outputs))
+    format!("{} -> {}", specs(&signature.inputs), specs(&signature.outputs))
 }
 
 fn addresses(config: &Config) -> String {

@@ -5,8 +5,8 @@ mod serve;
 
 use crate::{
     config::{self, Config, Overrides},
-    serving,
     server::Unavailable,
+    serving,
 };
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
@@ -54,10 +54,14 @@ fn named_path(text: &str) -> Result<(String, PathBuf), String> {
 
 impl Source {
     fn load(self) -> Result<Config, config::Error> {
-        let overrides =
-            Overrides { listen: self.listen, admin: self.admin, models: self.models, extra_models: self.model };
-        let environment =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let overrides = Overrides {
+            listen: self.listen,
+            admin: self.admin,
+            models: self.models,
+            extra_models: self.model,
+        };
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         config::load(self.config.as_deref(), environment, overrides)
     }
 }
@@ -91,7 +95,7 @@ pub fn main() -> ExitCode {
 fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<config::Error>() || error.is::<serving::LoadError>() {
         CONFIG
-    } else if error.chain().any(|cause| cause.is::<Unavailable>()) {
+    } else if error.chain().any(<dyn std::error::Error + 'static>::is::<Unavailable>) {
         UNAVAILABLE
     } else {
         INTERNAL

@@ -11,6 +11,7 @@ use crate::os::{
     socket::{Address, Options as SocketOptions},
 };
 use config::{ConfigError, File, FileFormat};
+use predictd_protocol::gateway::detect::{Wire, Wires};
 use raw::{Auto, Raw};
 use std::{
     path::{Path, PathBuf},
@@ -83,7 +84,10 @@ pub struct Limits {
     pub head_timeout: Duration,
     pub body_timeout: Duration,
     pub write_timeout: Duration,
+    pub idle_timeout: Duration,
     pub drain: Duration,
+    /// `wires`
+    pub wires: Wires,
 }
 
 /// `[log]`
@@ -141,7 +145,8 @@ pub fn load(
         let key = key.to_lowercase().replace("__", ".");
         match default_of(&key) {
             Some(toml::Value::Array(_)) => {
-                let items: Vec<&str> = value.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
+                let items: Vec<&str> =
+                    value.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
                 builder = builder.set_override(key, items).map_err(fail)?;
             }
             // A number where "auto" is the default; other numbers and truths the crate reads from their text.
@@ -149,7 +154,9 @@ pub fn load(
                 builder = builder.set_override(key, value.parse::<i64>().ok()).map_err(fail)?;
             }
             Some(_) => builder = builder.set_override(key, value).map_err(fail)?,
-            None => notes.push(format!("the variable {name} names no key of the configuration, and is ignored")),
+            None => {
+                notes.push(format!("the variable {name} names no key of the configuration, and is ignored"));
+            }
         }
     }
     let Overrides { listen, admin, models, extra_models } = overrides;
@@ -182,6 +189,15 @@ fn meant(raw: Raw, mut notes: Vec<String>) -> Result<Config, Error> {
         errors.push("listen: there is no address to listen on".into());
     }
     let listen = raw.listen.iter().filter_map(|text| keep(text.parse(), "listen", &mut errors)).collect();
+    if raw.wires.is_empty() {
+        errors.push("wires: there is no protocol to speak".into());
+    }
+    let wires = raw.wires.iter().map(|wire| match wire {
+        raw::Wire::Uwsgi => Wire::Uwsgi,
+        raw::Wire::FastCgi => Wire::FastCgi,
+        raw::Wire::Http => Wire::Http,
+    });
+    let wires: Wires = wires.collect();
     let mode = keep(parse_mode(&raw.socket.mode), "socket.mode", &mut errors);
     let pin = keep(parse_pin(&raw.workers.pin), "workers.pin", &mut errors);
     for (key, zero) in [
@@ -221,7 +237,9 @@ fn meant(raw: Raw, mut notes: Vec<String>) -> Result<Config, Error> {
             head_timeout: raw.limits.head_timeout.0,
             body_timeout: raw.limits.body_timeout.0,
             write_timeout: raw.limits.write_timeout.0,
+            idle_timeout: raw.limits.idle_timeout.0,
             drain: raw.limits.drain.0,
+            wires,
         },
         library,
         log: Log {
@@ -248,7 +266,6 @@ fn not_yet(raw: &Raw, notes: &mut Vec<String>) {
         ("admin_hosts", raw.admin_hosts != default.admin_hosts),
         ("admin_allow_remote", raw.admin_allow_remote != default.admin_allow_remote),
         ("uwsgi_stats", raw.uwsgi_stats != default.uwsgi_stats),
-        ("wires", raw.wires != default.wires),
         ("cache", raw.cache != default.cache),
         ("pidfile", raw.pidfile != default.pidfile),
         ("socket.owner", raw.socket.owner != default.socket.owner),
@@ -258,7 +275,6 @@ fn not_yet(raw: &Raw, notes: &mut Vec<String>) {
         ("workers.stuck_after", raw.workers.stuck_after != default.workers.stuck_after),
         ("workers.max_stuck", raw.workers.max_stuck != default.workers.max_stuck),
         ("limits.in_flight", raw.limits.in_flight != default.limits.in_flight),
-        ("limits.idle_timeout", raw.limits.idle_timeout != default.limits.idle_timeout),
         ("onnxruntime.providers", raw.onnxruntime.providers != default.onnxruntime.providers),
         ("onnxruntime.fallback", raw.onnxruntime.fallback != default.onnxruntime.fallback),
         ("log.file", raw.log.file != default.log.file),

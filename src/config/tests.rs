@@ -43,7 +43,8 @@ fn flags_win_over_the_environment_over_the_file_over_defaults() {
     let config = from_text(file, &environment, Overrides::default()).unwrap();
     assert_eq!(config.listen, ["127.0.0.1:2".parse().unwrap(), "127.0.0.1:3".parse().unwrap()]);
     assert_eq!((config.limits.body, config.limits.head), (2 << 20, 1 << 10));
-    let overrides = Overrides { listen: vec!["unix:/x".into()], models: Some("m".into()), ..Overrides::default() };
+    let overrides =
+        Overrides { listen: vec!["unix:/x".into()], models: Some("m".into()), ..Overrides::default() };
     let config = from_text(file, &environment, overrides).unwrap();
     assert_eq!(config.listen, ["unix:/x".parse().unwrap()]);
     assert_eq!(config.models, Path::new("m"));
@@ -63,7 +64,10 @@ fn variables_are_read_as_the_key_has_it() {
     assert_eq!(config.limits.drain, Duration::from_secs(5));
     assert!(config.notes.is_empty(), "{:?}", config.notes);
     let config = from_text("", &[("PREDICTD_LIMITS__BODI", "1")], Overrides::default()).unwrap();
-    assert_eq!(config.notes, ["the variable PREDICTD_LIMITS__BODI names no key of the configuration, and is ignored"]);
+    assert_eq!(
+        config.notes,
+        ["the variable PREDICTD_LIMITS__BODI names no key of the configuration, and is ignored"]
+    );
 }
 
 #[test]
@@ -73,9 +77,15 @@ fn what_is_wrong_is_named_with_its_place() {
         ("[limits]\nbody = 64", &["line 2", "a whole number and one of"]),
         ("listen = 'x'", &["line 1", "invalid type"]),
         ("listen = []", &["listen: there is no address"]),
-        ("listen = ['x', 'unix:y']", &["listen: 'x' is not an address", "listen: 'unix:y' is not an address"]),
+        (
+            "listen = ['x', 'unix:y']",
+            &["listen: 'x' is not an address", "listen: 'unix:y' is not an address"],
+        ),
         ("[socket]\nmode = '999'", &["socket.mode: '999' is not a mode"]),
-        ("[workers]\ncount = 0\nthreads = 0", &["workers.count: must be at least 1", "workers.threads: must"]),
+        (
+            "[workers]\ncount = 0\nthreads = 0",
+            &["workers.count: must be at least 1", "workers.threads: must"],
+        ),
         ("[workers]\npin = '3-1'", &["workers.pin: '3-1' is not"]),
         ("[workers]\ncount = 'many'", &["line 2", "expected \"auto\" or a value"]),
         ("[limits]\nhead = '1MiB'", &["limits.head: at most 64KiB"]),

@@ -1,6 +1,6 @@
 //! What runs a model: the seam between the pool and ONNX Runtime.
 
-use predictd_protocol::inference::tensor::{Datatype, Tensor};
+use predictd_protocol::inference::{spec::TensorSpec, tensor::Tensor};
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
@@ -22,67 +22,22 @@ pub trait Engine: Send + Sync + 'static {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
     /// What it takes.
-    pub inputs: Vec<Port>,
+    pub inputs: Vec<TensorSpec>,
     /// What it gives.
-    pub outputs: Vec<Port>,
+    pub outputs: Vec<TensorSpec>,
 }
 
 impl Signature {
     /// Whether several requests can be one run: every tensor has a first dimension that may be of any size.
     #[must_use]
     pub fn batches(&self) -> bool {
-        let free = |port: &Port| port.shape.first() == Some(&None);
-        !self.inputs.is_empty() && self.inputs.iter().chain(&self.outputs).all(free)
+        !self.inputs.is_empty() && self.inputs.iter().chain(&self.outputs).all(TensorSpec::has_free_rows)
     }
 
-    /// The input or output of that name.
+    /// The input of that name.
     #[must_use]
-    pub fn input(&self, name: &str) -> Option<&Port> {
-        self.inputs.iter().find(|port| port.name == name)
-    }
-}
-
-/// A tensor that a model takes or gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Port {
-    /// Its name in the model.
-    pub name: String,
-    /// What its elements are.
-    pub datatype: Datatype,
-    /// Its dimensions; `None` may be of any size.
-    pub shape: Vec<Option<usize>>,
-}
-
-impl Port {
-    /// Whether a tensor of `shape` may be this.
-    #[must_use]
-    pub fn fits(&self, shape: &[usize]) -> bool {
-        self.shape.len() == shape.len()
-            && self.shape.iter().zip(shape).all(|(want, got)| want.is_none_or(|want| want == *got))
-    }
-
-    /// The shape as the protocol writes it: -1 is any size.
-    #[must_use]
-    pub fn dims(&self) -> Dims<'_> {
-        Dims(&self.shape)
-    }
-}
-
-/// Prints `[-1, 28, 28]`.
-#[derive(Debug)]
-pub struct Dims<'a>(&'a [Option<usize>]);
-
-impl fmt::Display for Dims<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[")?;
-        for (at, dim) in self.0.iter().enumerate() {
-            let comma = if at > 0 { ", " } else { "" };
-            match dim {
-                Some(dim) => write!(f, "{comma}{dim}")?,
-                None => write!(f, "{comma}-1")?,
-            }
-        }
-        f.write_str("]")
+    pub fn input(&self, name: &str) -> Option<&TensorSpec> {
+        self.inputs.iter().find(|spec| spec.name == name)
     }
 }
 
@@ -162,6 +117,7 @@ impl fmt::Debug for Interrupt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use predictd_protocol::inference::tensor::Datatype;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[derive(Default)]
@@ -195,10 +151,14 @@ mod tests {
 
     #[test]
     fn a_signature_batches_if_all_first_dimensions_are_free() {
-        let port = |shape: &[Option<usize>]| Port { name: "x".into(), datatype: Datatype::Fp32, shape: shape.into() };
+        let spec = |shape: &[Option<usize>]| TensorSpec {
+            name: "x".into(),
+            datatype: Datatype::Fp32,
+            shape: shape.into(),
+        };
         let check = |inputs: &[&[Option<usize>]], outputs: &[&[Option<usize>]], expected| {
-            let ports = |shapes: &[&[Option<usize>]]| shapes.iter().map(|shape| port(shape)).collect();
-            assert_eq!(Signature { inputs: ports(inputs), outputs: ports(outputs) }.batches(), expected);
+            let specs = |shapes: &[&[Option<usize>]]| shapes.iter().map(|shape| spec(shape)).collect();
+            assert_eq!(Signature { inputs: specs(inputs), outputs: specs(outputs) }.batches(), expected);
         };
         check(&[&[None, Some(4)]], &[&[None], &[None, Some(3)]], true);
         check(&[&[None, Some(4)], &[]], &[&[None]], false);

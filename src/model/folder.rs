@@ -35,7 +35,11 @@ impl FromStr for ModelName {
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if (1..=128).contains(&name.len()) && name.bytes().all(plain) && name != "stats" && !name.starts_with("..") {
+        if (1..=128).contains(&name.len())
+            && name.bytes().all(plain)
+            && name != "stats"
+            && !name.starts_with("..")
+        {
             Ok(Self(name.to_owned()))
         } else {
             Err(FolderError::Name(name.to_owned()))
@@ -118,10 +122,7 @@ pub fn open(name: &str, path: &Path) -> Result<ModelFolder, FolderError> {
 
 fn list(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
     let unreadable = |error| FolderError::Unreadable(folder.to_owned(), error);
-    fs::read_dir(folder)
-        .map_err(unreadable)?
-        .map(|entry| Ok(entry.map_err(unreadable)?.path()))
-        .collect()
+    fs::read_dir(folder).map_err(unreadable)?.map(|entry| Ok(entry.map_err(unreadable)?.path())).collect()
 }
 
 fn bare_file(name: &str, path: &Path) -> Result<ModelFolder, FolderError> {
@@ -194,7 +195,10 @@ mod tests {
 
     #[test]
     fn other_files_are_left_alone() {
-        check(&["README.md", "fetch.py", "docs/x.txt", ".git/model.onnx", "a/model.onnx", "a/samples/7.png"], &[("a", &[1])]);
+        check(
+            &["README.md", "fetch.py", "docs/x.txt", ".git/model.onnx", "a/model.onnx", "a/samples/7.png"],
+            &[("a", &[1])],
+        );
         check(&["a/model.onnx", "a/2/notes.txt"], &[("a", &[1])]);
         check(&[], &[]);
     }

@@ -49,7 +49,8 @@ pub fn find(configured: Option<&Path>) -> Result<PathBuf, LibraryError> {
             Err(LibraryError::NotFound(vec![format!("{} ({source})", path.display())]))
         };
     }
-    let folders = folders(env::current_exe().ok().as_deref(), env::var_os("VIRTUAL_ENV").map(PathBuf::from).as_deref());
+    let folders =
+        folders(env::current_exe().ok().as_deref(), env::var_os("VIRTUAL_ENV").map(PathBuf::from).as_deref());
     for folder in &folders {
         if let Some(path) = library_in(folder) {
             return verify(path);
@@ -57,7 +58,10 @@ pub fn find(configured: Option<&Path>) -> Result<PathBuf, LibraryError> {
     }
     let looked = folders.iter().map(|folder| format!("{}/{STEM}*", folder.display()));
     Err(LibraryError::NotFound(
-        ["[onnxruntime] library (not set)".into(), "ORT_DYLIB_PATH (not set)".into()].into_iter().chain(looked).collect(),
+        ["[onnxruntime] library (not set)".into(), "ORT_DYLIB_PATH (not set)".into()]
+            .into_iter()
+            .chain(looked)
+            .collect(),
     ))
 }
 
@@ -102,10 +106,12 @@ fn library_in(folder: &Path) -> Option<PathBuf> {
 /// Checks the library against the sum that was written beside it when it was fetched; without one, it is somebody
 /// else's to vouch for.
 fn verify(path: PathBuf) -> Result<PathBuf, LibraryError> {
-    let sums = path.with_file_name(format!("{}.sha256", path.file_name().unwrap_or_default().to_string_lossy()));
+    let sums =
+        path.with_file_name(format!("{}.sha256", path.file_name().unwrap_or_default().to_string_lossy()));
     let damaged = |reason: String| Err(LibraryError::Damaged { path: path.clone(), reason });
     let Ok(text) = fs::read_to_string(sums) else {
-        let length = fs::metadata(&path).map_err(|error| LibraryError::Unreadable(path.clone(), error))?.len();
+        let length =
+            fs::metadata(&path).map_err(|error| LibraryError::Unreadable(path.clone(), error))?.len();
         return if length == 0 { damaged("it is empty".into()) } else { Ok(path) };
     };
     let expected = text.split_whitespace().next().unwrap_or_default();
@@ -126,7 +132,9 @@ mod tests {
     fn the_newest_library_of_a_folder_is_taken() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(library_in(folder.path()), None);
-        for name in ["libonnxruntime.so.1.9.0", "libonnxruntime.so.1.28.0", "libonnxruntime.so.1.28.0.sha256", "x.so"] {
+        for name in
+            ["libonnxruntime.so.1.9.0", "libonnxruntime.so.1.28.0", "libonnxruntime.so.1.28.0.sha256", "x.so"]
+        {
             fs::write(folder.path().join(name), "x").unwrap();
         }
         assert_eq!(library_in(folder.path()), Some(folder.path().join("libonnxruntime.so.1.28.0")));
@@ -139,7 +147,8 @@ mod tests {
         fs::write(&path, "library").unwrap();
         assert!(verify(path.clone()).is_ok());
         let sum = "85cdb8e28ad8463bd5ec0d71155bd32df8f1eeca32a17e1c8a9ef5a3fe4fb0a2";
-        fs::write(folder.path().join("libonnxruntime.so.1.sha256"), format!("{sum}  libonnxruntime.so.1\n")).unwrap();
+        fs::write(folder.path().join("libonnxruntime.so.1.sha256"), format!("{sum}  libonnxruntime.so.1\n"))
+            .unwrap();
         let error = verify(path.clone()).unwrap_err().to_string();
         assert!(error.contains("is damaged (7 bytes of sha256 "), "{error}");
         fs::write(&path, "").unwrap();

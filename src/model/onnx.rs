@@ -4,7 +4,7 @@
 //! made nothing calls a method of it that needs `&mut`; every run has its own options and values.
 #![allow(unsafe_code)]
 
-use super::engine::{Engine, Interrupt, Port, RunError, Signature, Terminate};
+use super::engine::{Engine, Interrupt, RunError, Signature, Terminate};
 use bytes::Bytes;
 use half::{bf16, f16};
 use ort::{
@@ -13,9 +13,14 @@ use ort::{
     logging::LogLevel,
     memory::Allocator,
     session::{NoSelectedOutputs, RunOptions, Session, builder::GraphOptimizationLevel},
-    value::{DynValue, DynValueRef, Outlet, PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType},
+    value::{
+        DynValue, DynValueRef, Outlet, PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType,
+    },
 };
-use predictd_protocol::inference::tensor::{Data, Datatype, Element, Tensor};
+use predictd_protocol::inference::{
+    spec::TensorSpec,
+    tensor::{Data, Datatype, Element, Tensor},
+};
 use std::{
     borrow::Cow,
     error::Error as _,
@@ -54,11 +59,15 @@ impl Runtime {
     /// # Errors
     /// Where it is none, or too old: the interface of 1.24 is needed.
     pub fn start(path: &Path) -> Result<Self, LoadError> {
-        let builder = ort::init_from(path).map_err(|error| LoadError::Library(match error {
-            // The loader's own words are one level down.
-            ort::LoadDynamicError::Dlopen { error, .. } => error.source().map_or_else(|| error.to_string(), ToString::to_string),
-            other => other.to_string(),
-        }))?;
+        let builder = ort::init_from(path).map_err(|error| {
+            LoadError::Library(match error {
+                // The loader's own words are one level down.
+                ort::LoadDynamicError::Dlopen { error, .. } => {
+                    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+                }
+                other => other.to_string(),
+            })
+        })?;
         let environment = builder.with_name("predictd").with_telemetry(false).build();
         let environment = environment.map_err(|error| LoadError::Library(error.to_string()))?;
         environment.set_log_level(LogLevel::Fatal);
@@ -87,15 +96,19 @@ impl Onnx {
     /// # Errors
     /// What is wrong with the model, in one line.
     pub fn load(runtime: &Runtime, path: &Path, threads: usize) -> Result<Self, LoadError> {
-        let session = commit(runtime, path, threads).map_err(|error| LoadError::Model(one_line(error.message())))?;
-        let inputs = session.inputs().iter().map(|outlet| port("input", outlet)).collect::<Result<_, _>>()?;
+        let session =
+            commit(runtime, path, threads).map_err(|error| LoadError::Model(one_line(error.message())))?;
+        let inputs = session.inputs().iter().map(|outlet| spec("input", outlet)).collect::<Result<_, _>>()?;
         // What is no tensor is left out here, and not asked for in a run.
-        let outputs: Vec<Port> = session.outputs().iter().filter_map(|outlet| port("output", outlet).ok()).collect();
+        let outputs: Vec<TensorSpec> =
+            session.outputs().iter().filter_map(|outlet| spec("output", outlet).ok()).collect();
         if let (Some(outlet), true) = (session.outputs().first(), outputs.is_empty()) {
-            port("output", outlet)?;
+            spec("output", outlet)?;
         }
         let signature = Signature { inputs, outputs };
-        let names = |ports: &[Port]| ports.iter().map(|port| CString::new(&*port.name)).collect::<Result<_, _>>();
+        let names = |specs: &[TensorSpec]| {
+            specs.iter().map(|spec| CString::new(&*spec.name)).collect::<Result<_, _>>()
+        };
         let nul = |_| LoadError::Model("a tensor's name has a NUL in it".into());
         Ok(Self {
             session: Arc::new(session),
@@ -118,10 +131,10 @@ fn commit(runtime: &Runtime, path: &Path, threads: usize) -> ort::Result<Session
         .commit_from_file(path)
 }
 
-fn port(kind: &'static str, outlet: &Outlet) -> Result<Port, LoadError> {
+fn spec(kind: &'static str, outlet: &Outlet) -> Result<TensorSpec, LoadError> {
     let unsupported = || LoadError::Unsupported(kind, outlet.name().to_owned(), outlet.dtype().to_string());
     let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else { return Err(unsupported()) };
-    Ok(Port {
+    Ok(TensorSpec {
         name: outlet.name().to_owned(),
         datatype: datatype(*ty).ok_or_else(unsupported)?,
         shape: shape.iter().map(|dim| usize::try_from(*dim).ok()).collect(),
@@ -158,7 +171,8 @@ impl Engine for Onnx {
         let failed = |error: ort::Error| RunError::Failed(one_line(error.message()));
         // The numbers are borrowed from the request's body where they lie aligned there, else from a copy.
         let aligned: Vec<Aligned<'_>> = inputs.iter().map(Aligned::of).collect();
-        let values = aligned.iter().map(Aligned::to_value).collect::<ort::Result<Vec<_>>>().map_err(failed)?;
+        let values =
+            aligned.iter().map(Aligned::to_value).collect::<ort::Result<Vec<_>>>().map_err(failed)?;
         let options = Arc::new(RunOptions::new().map_err(failed)?);
 
         let input_names: Vec<_> = self.input_names.iter().map(|name| name.as_ptr()).collect();
@@ -190,7 +204,11 @@ impl Engine for Onnx {
             return Err(if interrupt.is_terminated() { RunError::Terminated } else { failed(error) });
         }
         let outputs = outputs.into_values();
-        outputs.into_iter().map(|value| tensor(value?, &self.session)).collect::<ort::Result<_>>().map_err(failed)
+        outputs
+            .into_iter()
+            .map(|value| tensor(value?, &self.session))
+            .collect::<ort::Result<_>>()
+            .map_err(failed)
     }
 }
 
@@ -272,13 +290,19 @@ impl<'a> Aligned<'a> {
     fn to_value(&self) -> ort::Result<Value<'_>> {
         fn borrow<T: Number>(tensor: &Tensor) -> ort::Result<Value<'_>> {
             let numbers = tensor.numbers::<T>().expect("aligned before");
-            TensorRef::from_array_view((tensor.shape(), numbers)).map(|value| Value::Borrowed(value.into_dyn()))
+            TensorRef::from_array_view((tensor.shape(), numbers))
+                .map(|value| Value::Borrowed(value.into_dyn()))
         }
         let tensor = &*self.0;
         match tensor.data() {
-            Data::Numbers(_) => with_number!(tensor.datatype(), borrow(tensor), unreachable!("strings are no numbers")),
+            Data::Numbers(_) => {
+                with_number!(tensor.datatype(), borrow(tensor), unreachable!("strings are no numbers"))
+            }
             Data::Strings(strings) => {
-                let texts = strings.iter().map(|text| String::from_utf8(text.to_vec())).collect::<Result<Vec<_>, _>>();
+                let texts = strings
+                    .iter()
+                    .map(|text| String::from_utf8(text.to_vec()))
+                    .collect::<Result<Vec<_>, _>>();
                 let texts = texts.map_err(|_| ort::Error::new("a string is not UTF-8"))?;
                 let value = ort::value::Tensor::from_string_array((tensor.shape(), &texts[..]))?;
                 Ok(Value::Owned(value.into_dyn()))
@@ -323,15 +347,22 @@ fn tensor(value: DynValue, session: &Arc<Session>) -> ort::Result<Tensor> {
         let bytes = if bytes.len() <= COPY_UP_TO {
             Bytes::copy_from_slice(bytes)
         } else {
-            Bytes::from_owner(Kept::<T> { value, _session: Arc::clone(session), element: std::marker::PhantomData })
+            Bytes::from_owner(Kept::<T> {
+                value,
+                _session: Arc::clone(session),
+                element: std::marker::PhantomData,
+            })
         };
         Tensor::from_bytes(T::DATATYPE, shape, bytes).map_err(ort::Error::wrap)
     }
     fn strings(value: &DynValue) -> ort::Result<Tensor> {
         let (shape, texts) = value.try_extract_strings()?;
-        Tensor::from_strings(dims(shape), texts.into_iter().map(Bytes::from).collect()).map_err(ort::Error::wrap)
+        Tensor::from_strings(dims(shape), texts.into_iter().map(Bytes::from).collect())
+            .map_err(ort::Error::wrap)
     }
-    let ValueType::Tensor { ty, .. } = value.dtype() else { return Err(ort::Error::new("an output is no tensor")) };
+    let ValueType::Tensor { ty, .. } = value.dtype() else {
+        return Err(ort::Error::new("an output is no tensor"));
+    };
     let datatype = datatype(*ty).ok_or_else(|| ort::Error::new("an output has an unknown datatype"))?;
     with_number!(datatype, numbers(value, session), strings(&value))
 }

@@ -33,7 +33,8 @@ fn run(engine: &Onnx, inputs: &[Tensor]) -> Result<Vec<Tensor>, RunError> {
 
 fn floats(shape: &[usize], seed: u32) -> Tensor {
     let count: usize = shape.iter().product();
-    let mix = |index: usize| u32::try_from(index).unwrap().wrapping_mul(2_654_435_761).wrapping_add(seed * 40_503);
+    let mix =
+        |index: usize| u32::try_from(index).unwrap().wrapping_mul(2_654_435_761).wrapping_add(seed * 40_503);
     #[expect(clippy::cast_precision_loss, reason = "any number will do")]
     let numbers: Vec<f32> = (0..count).map(|index| (mix(index) >> 8) as f32 / (1 << 24) as f32).collect();
     Tensor::from_numbers(shape.to_vec(), numbers).unwrap()
@@ -42,8 +43,11 @@ fn floats(shape: &[usize], seed: u32) -> Tensor {
 #[test]
 fn a_signature_is_the_models() {
     let iris = load("models/iris");
-    let print = |ports: &[Port]| {
-        ports.iter().map(|port| format!("{} {} {}", port.name, port.datatype, port.dims())).collect::<Vec<_>>()
+    let print = |specs: &[TensorSpec]| {
+        specs
+            .iter()
+            .map(|spec| format!("{} {} {}", spec.name, spec.datatype, spec.dims()))
+            .collect::<Vec<_>>()
     };
     assert_eq!(print(&iris.signature().inputs), ["measurements FP32 [-1, 4]"]);
     assert_eq!(print(&iris.signature().outputs), ["probabilities FP32 [-1, 3]", "species INT64 [-1]"]);
@@ -149,7 +153,8 @@ impl Stressed {
 #[test]
 fn shared_sessions_answer_right_while_other_runs_are_terminated() {
     let batches = |shape: &[usize]| (1..=4).map(|rows| vec![floats(&[&[rows], shape].concat(), 7)]).collect();
-    let strings = |text: &str| Tensor::from_strings(vec![2], vec![text.to_owned().into(), "ü".into()]).unwrap();
+    let strings =
+        |text: &str| Tensor::from_strings(vec![2], vec![text.to_owned().into(), "ü".into()]).unwrap();
     let busy = |rounds: i64| vec![floats(&[1, 256], 3), Tensor::from_numbers(vec![], vec![rounds]).unwrap()];
     let stressed = [
         Stressed::new("models/digits", batches(&[1, 28, 28])),
@@ -184,7 +189,7 @@ fn shared_sessions_answer_right_while_other_runs_are_terminated() {
                     while !done.load(Ordering::Relaxed) {
                         // An endless run, to be ended; or one that may be over by then.
                         let model = if random.bool() { &stressed[3] } else { &stressed[random.usize(..4)] };
-                        let inputs = if std::ptr::eq(model, &stressed[3]) { endless } else { &model.inputs[0] };
+                        let inputs = if ptr::eq(model, &stressed[3]) { endless } else { &model.inputs[0] };
                         let interrupt = Interrupt::default();
                         let result = std::thread::scope(|scope| {
                             let run = scope.spawn(|| model.engine.run(inputs, &interrupt));

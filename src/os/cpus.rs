@@ -42,9 +42,11 @@ fn quota_from(groups: &str, read: impl Fn(&str) -> Option<String>) -> Option<f64
         loop {
             let path_below = path.trim_end_matches('/');
             let quota = if v2 {
-                read(&format!("/sys/fs/cgroup{path_below}/cpu.max")).and_then(|text| ratio(text.split_whitespace()))
+                read(&format!("/sys/fs/cgroup{path_below}/cpu.max"))
+                    .and_then(|text| ratio(text.split_whitespace()))
             } else {
-                let file = |name| read(&format!("/sys/fs/cgroup/{controllers}{path_below}/cpu.cfs_{name}_us"));
+                let file =
+                    |name| read(&format!("/sys/fs/cgroup/{controllers}{path_below}/cpu.cfs_{name}_us"));
                 let (quota, period) = (file("quota"), file("period"));
                 ratio([quota.as_deref(), period.as_deref()].into_iter().flatten().map(str::trim))
             };
@@ -67,7 +69,11 @@ fn ratio<'a>(mut fields: impl Iterator<Item = &'a str>) -> Option<f64> {
 
 /// How many workers of `threads` cores each fit: one per allowed core, no more than the quota rounded up.
 #[must_use]
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a quota is a small positive number")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a quota is a small positive number"
+)]
 pub fn workers(allowed: usize, quota: Option<f64>, threads: usize) -> usize {
     let granted = quota.map_or(allowed, |quota| allowed.min(quota.ceil() as usize));
     (granted / threads.max(1)).max(1)
@@ -94,7 +100,8 @@ mod tests {
     }
 
     fn check(groups: &str, files: &[(&str, &str)], expected: Option<f64>) {
-        let read = |path: &str| files.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned());
+        let read =
+            |path: &str| files.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned());
         assert_eq!(quota_from(groups, read), expected, "{groups:?} {files:?}");
     }
 
@@ -102,7 +109,8 @@ mod tests {
     fn the_smallest_quota_on_the_way_to_the_root_binds() {
         check("0::/a/b\n", &[("/sys/fs/cgroup/a/b/cpu.max", "max 100000\n")], None);
         check("0::/a/b\n", &[("/sys/fs/cgroup/a/b/cpu.max", "150000 100000\n")], Some(1.5));
-        let nested = [("/sys/fs/cgroup/a/b/cpu.max", "400000 100000"), ("/sys/fs/cgroup/a/cpu.max", "200000 100000")];
+        let nested =
+            [("/sys/fs/cgroup/a/b/cpu.max", "400000 100000"), ("/sys/fs/cgroup/a/cpu.max", "200000 100000")];
         check("0::/a/b\n", &nested, Some(2.0));
         check("0::/\n", &[("/sys/fs/cgroup/cpu.max", "50000 100000")], Some(0.5));
         check("", &[], None);

@@ -180,7 +180,12 @@ fn bind_file(address: &Address, path: &Path, options: &Options) -> Result<Bound,
 }
 
 fn unix_stream() -> rustix::io::Result<OwnedFd> {
-    net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
+    net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+        None,
+    )
 }
 
 /// A file that says who is binding; gone when done.
@@ -221,7 +226,9 @@ fn replace_stale(address: &Address, path: &Path, to: &SocketAddrUnix) -> Result<
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(BindError::Os(address.clone(), error)),
-        Ok(metadata) if !metadata.file_type().is_socket() => return Err(BindError::NotASocket(address.clone())),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(BindError::NotASocket(address.clone()));
+        }
         Ok(_) => {}
     }
     let fail = |errno| BindError::from_errno(address, errno);
@@ -278,7 +285,9 @@ mod tests {
         for text in ["unix:/run/x.sock", "unix:@x", "127.0.0.1:80", "[::1]:80", "fd:web"] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
-        for text in ["", "unix:", "unix:@", "unix:x.sock", "fd:", "localhost:80", ":80", "127.0.0.1", "/run/x"] {
+        for text in
+            ["", "unix:", "unix:@", "unix:x.sock", "fd:", "localhost:80", ":80", "127.0.0.1", "/run/x"]
+        {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
     }

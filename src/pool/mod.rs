@@ -6,11 +6,7 @@
 mod queue;
 mod worker;
 
-use crate::{
-    model::engine::Interrupt,
-    os::cpus::CpuId,
-    telemetry::access::Work,
-};
+use crate::{model::engine::Interrupt, os::cpus::CpuId, telemetry::access::Work};
 use queue::Queue;
 use std::{
     fmt, io,
@@ -100,7 +96,11 @@ impl Pool {
             // Nobody may be waiting any more.
             let _ = sender.send((result, done));
         };
-        self.queue.push(Job { submitted: Instant::now(), interrupt: Arc::clone(&interrupt), run: Box::new(run) })?;
+        self.queue.push(Job {
+            submitted: Instant::now(),
+            interrupt: Arc::clone(&interrupt),
+            run: Box::new(run),
+        })?;
         Ok(Ticket { receiver, interrupt })
     }
 

@@ -4,9 +4,12 @@
 
 use crate::{
     config::model::ClassificationOutput,
-    recipe::{LoadError, Port, error::choose},
+    recipe::{LoadError, error::choose},
 };
-use predictd_protocol::inference::tensor::{Datatype, Tensor};
+use predictd_protocol::inference::{
+    spec::TensorSpec,
+    tensor::{Datatype, Tensor},
+};
 use serde::Serialize;
 use std::cmp::Ordering;
 
@@ -61,26 +64,26 @@ impl Recipe {
     /// Where recipe, labels and outputs do not fit together.
     pub fn new(
         output: &ClassificationOutput,
-        outputs: &[Port<'_>],
+        outputs: &[TensorSpec],
         labels: Option<Vec<String>>,
     ) -> Result<Self, LoadError> {
-        let port = choose(outputs, output.tensor.as_deref(), "output", |port| port.datatype.is_float())?;
-        let tensor = port.name.to_owned();
-        if !port.datatype.is_float() {
+        let spec = choose(outputs, output.tensor.as_deref(), "output", |spec| spec.datatype.is_float())?;
+        let tensor = spec.name.clone();
+        if !spec.datatype.is_float() {
             let (purpose, wanted) = ("a classification", "floating-point numbers");
-            return Err(LoadError::Datatype { tensor, datatype: port.datatype, purpose, wanted });
+            return Err(LoadError::Datatype { tensor, datatype: spec.datatype, purpose, wanted });
         }
         // The first dimension is the batch, unless there is no other.
-        let row = if port.shape.len() > 1 { &port.shape[1..] } else { port.shape };
+        let row = if spec.shape.len() > 1 { &spec.shape[1..] } else { &spec.shape };
         let mut sizes = row.iter().flatten().copied().filter(|size| *size != 1);
         let (first, second) = (sizes.next(), sizes.next());
         if second.is_some() || first == Some(0) {
-            return Err(LoadError::NotScores { tensor, shape: port.into() });
+            return Err(LoadError::NotScores { tensor, shape: spec.dims() });
         }
         if let (Some(labels), Some(classes)) = (&labels, first)
             && labels.len() != classes
         {
-            return Err(LoadError::LabelCount { labels: labels.len(), tensor, shape: port.into(), classes });
+            return Err(LoadError::LabelCount { labels: labels.len(), tensor, shape: spec.dims(), classes });
         }
         Ok(Self { tensor, labels, top_k: output.top_k.get(), softmax: output.softmax })
     }

@@ -5,13 +5,13 @@ fn output(text: &str) -> ClassificationOutput {
     toml::from_str(&format!("kind = \"classification\"\n{text}")).unwrap()
 }
 
-fn port<'a>(name: &'a str, datatype: Datatype, shape: &'a [Option<usize>]) -> Port<'a> {
-    Port { name, datatype, shape }
+fn spec(name: &str, datatype: Datatype, shape: &[Option<usize>]) -> TensorSpec {
+    TensorSpec { name: name.into(), datatype, shape: shape.to_vec() }
 }
 
 /// The classes of a row of scores, as `index:score` in two decimals.
 fn check(keys: &str, row: &[f32], top_k: Option<usize>, expected: &str) {
-    let recipe = Recipe::new(&output(keys), &[port("y", Datatype::Fp32, &[None, None])], None).unwrap();
+    let recipe = Recipe::new(&output(keys), &[spec("y", Datatype::Fp32, &[None, None])], None).unwrap();
     let row = Tensor::from_numbers(vec![row.len()], row.to_vec()).unwrap();
     let classes = recipe.classes(&row, top_k).unwrap();
     let got: Vec<_> = classes.iter().map(|class| format!("{}:{:.2}", class.index, class.score)).collect();
@@ -65,7 +65,7 @@ fn the_best_of_many_are_those_of_a_whole_sort() {
 
 #[test]
 fn dimensions_of_1_do_not_matter_and_half_precision_is_read() {
-    let outputs = [port("p", Datatype::Fp16, &[Some(1), Some(2), Some(1), Some(1)])];
+    let outputs = [spec("p", Datatype::Fp16, &[Some(1), Some(2), Some(1), Some(1)])];
     let recipe = Recipe::new(&output(""), &outputs, None).unwrap();
     let values = [0.25, 0.75].map(f16::from_f32).to_vec();
     for shape in [vec![2], vec![1, 2], vec![2, 1, 1], vec![1, 2, 1, 1]] {
@@ -81,10 +81,10 @@ fn dimensions_of_1_do_not_matter_and_half_precision_is_read() {
 
 #[test]
 fn a_class_prints_as_label_index_and_score() {
-    let ports = [port("digit", Datatype::Int64, &[None]), port("p", Datatype::Fp32, &[None, Some(2)])];
+    let specs = [spec("digit", Datatype::Int64, &[None]), spec("p", Datatype::Fp32, &[None, Some(2)])];
     let row = Tensor::from_numbers(vec![2], vec![0.007f32, 0.993]).unwrap();
     let json = |labels| {
-        let recipe = Recipe::new(&output(""), &ports, labels).unwrap();
+        let recipe = Recipe::new(&output(""), &specs, labels).unwrap();
         assert_eq!(recipe.tensor(), "p");
         serde_json::to_string(&recipe.classes(&row, None).unwrap()).unwrap()
     };
@@ -101,28 +101,28 @@ fn a_class_prints_as_label_index_and_score() {
 #[test]
 fn what_does_not_fit_the_model_is_said_when_it_is_loaded() {
     let open = [None, None];
-    let logits = port("logits", Datatype::Fp32, &open);
-    let digit = port("digit", Datatype::Int64, &open[..1]);
-    let of = |keys: &str, ports: &[Port<'_>], labels: usize| {
+    let logits = || spec("logits", Datatype::Fp32, &open);
+    let digit = || spec("digit", Datatype::Int64, &open[..1]);
+    let of = |keys: &str, specs: &[TensorSpec], labels: usize| {
         let labels = (labels > 0).then(|| vec![String::new(); labels]);
-        Recipe::new(&output(keys), ports, labels).unwrap_err().to_string()
+        Recipe::new(&output(keys), specs, labels).unwrap_err().to_string()
     };
     #[rustfmt::skip]
     let cases = [
-        (of("tensor = \"x\"", &[logits, digit], 0), "tensor = \"x\": the model has no such output, it has `logits`, `digit`"),
-        (of("tensor = \"digit\"", &[logits, digit], 0), "tensor `digit` is INT64, but a classification needs floating-point numbers"),
-        (of("", &[digit], 0), "set `tensor`: the model has `digit`, and it is not clear which output is meant"),
-        (of("", &[logits, logits], 0), "set `tensor`: the model has `logits`, `logits`, and it is not clear which output is meant"),
-        (of("", &[port("m", Datatype::Fp32, &[None, Some(8), Some(9)])], 0),
+        (of("tensor = \"x\"", &[logits(), digit()], 0), "tensor = \"x\": the model has no such output, it has `logits`, `digit`"),
+        (of("tensor = \"digit\"", &[logits(), digit()], 0), "tensor `digit` is INT64, but a classification needs floating-point numbers"),
+        (of("", &[digit()], 0), "set `tensor`: the model has `digit`, and it is not clear which output is meant"),
+        (of("", &[logits(), logits()], 0), "set `tensor`: the model has `logits`, `logits`, and it is not clear which output is meant"),
+        (of("", &[spec("m", Datatype::Fp32, &[None, Some(8), Some(9)])], 0),
          "tensor `m` has shape [-1, 8, 9], but a classification needs one score per class and row"),
-        (of("", &[port("p", Datatype::Fp32, &[None, Some(10)])], 9),
+        (of("", &[spec("p", Datatype::Fp32, &[None, Some(10)])], 9),
          "there are 9 labels, but tensor `p` with shape [-1, 10] has 10 classes"),
     ];
     for (got, expected) in cases {
         assert_eq!(got, expected);
     }
     // Where the shape leaves it open, a class without a label goes by its index.
-    let recipe = Recipe::new(&output(""), &[logits], Some(vec!["a".into()])).unwrap();
+    let recipe = Recipe::new(&output(""), &[logits()], Some(vec!["a".into()])).unwrap();
     let row = Tensor::from_numbers(vec![2], vec![0.2f32, 0.8]).unwrap();
     assert_eq!(recipe.classes(&row, Some(1)).unwrap()[0].label, "1");
 }

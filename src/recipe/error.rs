@@ -1,8 +1,9 @@
 //! Why a recipe does not fit the model that it was written for.
 
-use crate::recipe::Port;
-use predictd_protocol::inference::tensor::Datatype;
-use std::fmt;
+use predictd_protocol::inference::{
+    spec::{Dims, TensorSpec},
+    tensor::Datatype,
+};
 
 /// A recipe and its model disagree; the text says what to change in `model.toml`.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -124,41 +125,24 @@ pub enum LoadError {
     },
 }
 
-/// Dimensions as the protocol writes them, `[-1, 28, 28]`: -1 may be of any size.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dims(Vec<Option<usize>>);
-
-impl From<Port<'_>> for Dims {
-    fn from(port: Port<'_>) -> Self {
-        Self(port.shape.to_vec())
-    }
-}
-
-impl fmt::Display for Dims {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dims: Vec<_> = self.0.iter().map(|dim| dim.map_or("-1".into(), |dim| dim.to_string())).collect();
-        write!(f, "[{}]", dims.join(", "))
-    }
-}
-
 /// The tensor of that name, or the only one that `fits`.
 pub(super) fn choose<'a>(
-    ports: &[Port<'a>],
+    specs: &'a [TensorSpec],
     name: Option<&str>,
     side: &'static str,
-    fits: impl Fn(&Port<'a>) -> bool,
-) -> Result<Port<'a>, LoadError> {
+    fits: impl Fn(&TensorSpec) -> bool,
+) -> Result<&'a TensorSpec, LoadError> {
     let known = || {
-        let names: Vec<_> = ports.iter().map(|port| format!("`{}`", port.name)).collect();
+        let names: Vec<_> = specs.iter().map(|spec| format!("`{}`", spec.name)).collect();
         if names.is_empty() { format!("no {side}s") } else { names.join(", ") }
     };
     if let Some(name) = name {
-        let found = ports.iter().find(|port| port.name == name).copied();
+        let found = specs.iter().find(|spec| spec.name == name);
         return found.ok_or_else(|| LoadError::UnknownTensor { name: name.into(), side, known: known() });
     }
-    let mut fitting = ports.iter().filter(|port| fits(port));
+    let mut fitting = specs.iter().filter(|spec| fits(spec));
     match (fitting.next(), fitting.next()) {
-        (Some(only), None) => Ok(*only),
+        (Some(only), None) => Ok(only),
         _ => Err(LoadError::WhichTensor { side, known: known() }),
     }
 }

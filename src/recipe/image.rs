@@ -5,7 +5,7 @@
 use crate::{
     config::model::{Color, Filter, Fit, ImageInput, Layout, PerChannel},
     recipe::{
-        LoadError, PictureError, Port,
+        LoadError, PictureError,
         error::choose,
         frame::Frame,
         layout::{Image, channels},
@@ -14,7 +14,10 @@ use crate::{
 };
 use fast_image_resize as fir;
 use half::{bf16, f16};
-use predictd_protocol::inference::tensor::{Datatype, Element, Tensor};
+use predictd_protocol::inference::{
+    spec::TensorSpec,
+    tensor::{Datatype, Element, Tensor},
+};
 
 /// An `[input]` of kind `"image"`, checked against its model.
 #[derive(Clone, Debug)]
@@ -47,10 +50,10 @@ impl Recipe {
     ///
     /// # Errors
     /// Where they do not fit together, or the shape leaves open what the recipe does not say.
-    pub fn new(input: &ImageInput, inputs: &[Port<'_>]) -> Result<Self, LoadError> {
-        let port = choose(inputs, input.tensor.as_deref(), "input", |_| true)?;
-        let image = Image::new(input, port)?;
-        let values = Values::new(input, port, channels(image.color))?;
+    pub fn new(input: &ImageInput, inputs: &[TensorSpec]) -> Result<Self, LoadError> {
+        let spec = choose(inputs, input.tensor.as_deref(), "input", |_| true)?;
+        let image = Image::new(input, spec)?;
+        let values = Values::new(input, spec, channels(image.color))?;
         let frame = Frame {
             width: image.width,
             height: image.height,
@@ -64,7 +67,7 @@ impl Recipe {
             Filter::Lanczos => fir::ResizeAlg::Convolution(fir::FilterType::Lanczos3),
             Filter::Nearest => fir::ResizeAlg::Nearest,
         };
-        Ok(Self { tensor: port.name.into(), image, frame, filter, values })
+        Ok(Self { tensor: spec.name.clone(), image, frame, filter, values })
     }
 
     /// The input that it fills.
@@ -181,8 +184,8 @@ impl Pixels {
 }
 
 impl Values {
-    fn new(input: &ImageInput, port: Port<'_>, channels: usize) -> Result<Self, LoadError> {
-        if port.datatype == Datatype::Uint8 {
+    fn new(input: &ImageInput, spec: &TensorSpec, channels: usize) -> Result<Self, LoadError> {
+        if spec.datatype == Datatype::Uint8 {
             let keys = [
                 ("scale", input.scale.is_some()),
                 ("mean", input.mean.is_some()),
@@ -190,7 +193,7 @@ impl Values {
             ];
             if let Some((key, _)) = keys.iter().find(|(_, set)| *set) {
                 let why =
-                    format!("has no effect, since tensor `{}` is UINT8 and gets the bare pixels", port.name);
+                    format!("has no effect, since tensor `{}` is UINT8 and gets the bare pixels", spec.name);
                 return Err(LoadError::Value { key, why });
             }
             return Ok(Self::Uint8(vec![std::array::from_fn(|pixel| pixel as u8); channels]));
@@ -208,7 +211,7 @@ impl Values {
         fn tables<T>(channels: usize, value: impl Fn(usize, usize) -> T) -> Vec<[T; 256]> {
             (0..channels).map(|channel| std::array::from_fn(|pixel| value(channel, pixel))).collect()
         }
-        match port.datatype {
+        match spec.datatype {
             Datatype::Fp16 => {
                 Ok(Self::Fp16(tables(channels, |channel, pixel| f16::from_f64(value(channel, pixel)))))
             }
@@ -218,7 +221,7 @@ impl Values {
             Datatype::Fp32 => Ok(Self::Fp32(tables(channels, |channel, pixel| value(channel, pixel) as f32))),
             Datatype::Fp64 => Ok(Self::Fp64(tables(channels, value))),
             datatype => Err(LoadError::Datatype {
-                tensor: port.name.into(),
+                tensor: spec.name.clone(),
                 datatype,
                 purpose: "a picture",
                 wanted: "FP32, FP16, BF16, FP64 or UINT8",

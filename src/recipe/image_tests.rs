@@ -10,7 +10,7 @@ fn file(name: &str) -> Vec<u8> {
 fn recipe(keys: &str, datatype: Datatype, shape: &[i32]) -> Result<Recipe, String> {
     let input: ImageInput = toml::from_str(&format!("kind = \"image\"\n{keys}")).unwrap();
     let shape: Vec<_> = shape.iter().map(|dim| usize::try_from(*dim).ok()).collect();
-    let recipe = Recipe::new(&input, &[Port { name: "x", datatype, shape: &shape }]);
+    let recipe = Recipe::new(&input, &[TensorSpec { name: "x".into(), datatype, shape: shape.to_vec() }]);
     recipe.map_err(|error| error.to_string())
 }
 
@@ -170,7 +170,9 @@ fn what_does_not_fit_the_model_is_said_when_it_is_loaded() {
         assert_eq!(recipe(keys, datatype, &[-1, 3, 8, 9]).unwrap_err(), expected, "{keys}");
     }
     let input: ImageInput = toml::from_str("kind = \"image\"").unwrap();
-    let port = Port { name: "a", datatype: Datatype::Fp32, shape: &[] };
-    let error = Recipe::new(&input, &[port, Port { name: "b", ..port }]).unwrap_err().to_string();
+    let spec = TensorSpec { name: "a".into(), datatype: Datatype::Fp32, shape: Vec::new() };
+    let error = Recipe::new(&input, &[spec.clone(), TensorSpec { name: "b".into(), ..spec }])
+        .unwrap_err()
+        .to_string();
     assert_eq!(error, "set `tensor`: the model has `a`, `b`, and it is not clear which input is meant");
 }

@@ -4,8 +4,9 @@
 
 use crate::{
     config::model::{Color, ImageInput, Layout},
-    recipe::{LoadError, Port},
+    recipe::LoadError,
 };
+use predictd_protocol::inference::spec::TensorSpec;
 
 /// The longest side of a tensor, in pixels; more is a slip of the keyboard.
 pub(super) const MAX_SIDE: usize = 16_384;
@@ -30,16 +31,16 @@ struct Axes {
 }
 
 impl Image {
-    pub(super) fn new(input: &ImageInput, port: Port<'_>) -> Result<Self, LoadError> {
-        let axes = Axes::new(input, port)?;
-        let color = color(input.color, axes.channels, port)?;
-        let [height, width] = size(input.size, &axes, port)?;
+    pub(super) fn new(input: &ImageInput, spec: &TensorSpec) -> Result<Self, LoadError> {
+        let axes = Axes::new(input, spec)?;
+        let color = color(input.color, axes.channels, spec)?;
+        let [height, width] = size(input.size, &axes, spec)?;
         let channels = channels(color);
         let picture = match axes.layout {
             Layout::Nchw => [channels, height, width],
             Layout::Nhwc => [height, width, channels],
         };
-        let shape = match port.shape {
+        let shape = match spec.shape[..] {
             [_, _, _, _] => [&[1][..], &picture].concat(),
             // A batch of grey pictures that have no dimension for channels: the 1 is that of the batch.
             _ => picture.to_vec(),
@@ -57,10 +58,10 @@ pub(super) fn channels(color: Color) -> usize {
 }
 
 impl Axes {
-    fn new(input: &ImageInput, port: Port<'_>) -> Result<Self, LoadError> {
-        let (a, b, c) = match *port.shape {
+    fn new(input: &ImageInput, spec: &TensorSpec) -> Result<Self, LoadError> {
+        let (a, b, c) = match spec.shape[..] {
             [_, a, b, c] | [a, b, c] => (a, b, c),
-            _ => return Err(LoadError::Rank { tensor: port.name.into(), shape: port.into() }),
+            _ => return Err(LoadError::Rank { tensor: spec.name.clone(), shape: spec.dims() }),
         };
         let channels_first = Self { layout: Layout::Nchw, channels: a, height: b, width: c };
         let channels_last = Self { layout: Layout::Nhwc, height: a, width: b, channels: c };
@@ -75,23 +76,23 @@ impl Axes {
             (false, true) => Ok(channels_last),
             // [batch, height, width]: a row looks like one channel before the others.
             (false, false)
-                if port.shape.len() == 3
+                if spec.shape.len() == 3
                     && a.is_none()
                     && matches!(input.color, None | Some(Color::Grey)) =>
             {
                 Ok(Self { channels: Some(1), ..channels_first })
             }
-            _ => Err(LoadError::WhichLayout { tensor: port.name.into(), shape: port.into() }),
+            _ => Err(LoadError::WhichLayout { tensor: spec.name.clone(), shape: spec.dims() }),
         }
     }
 }
 
-fn color(asked: Option<Color>, fixed: Option<usize>, port: Port<'_>) -> Result<Color, LoadError> {
+fn color(asked: Option<Color>, fixed: Option<usize>, spec: &TensorSpec) -> Result<Color, LoadError> {
     let color = asked.unwrap_or(if fixed == Some(1) { Color::Grey } else { Color::Rgb });
     match fixed {
         Some(fixed) if fixed != channels(color) => Err(LoadError::Channels {
-            tensor: port.name.into(),
-            shape: port.into(),
+            tensor: spec.name.clone(),
+            shape: spec.dims(),
             channels: fixed,
             color: match color {
                 Color::Rgb => "rgb",
@@ -105,16 +106,16 @@ fn color(asked: Option<Color>, fixed: Option<usize>, port: Port<'_>) -> Result<C
 }
 
 /// Height and width.
-fn size(asked: Option<[usize; 2]>, axes: &Axes, port: Port<'_>) -> Result<[usize; 2], LoadError> {
+fn size(asked: Option<[usize; 2]>, axes: &Axes, spec: &TensorSpec) -> Result<[usize; 2], LoadError> {
     let size = match (asked, axes.height, axes.width) {
         (Some(size), height, width) => {
             if height.is_some_and(|height| height != size[0]) || width.is_some_and(|width| width != size[1]) {
-                return Err(LoadError::SizeDiffers { size, tensor: port.name.into(), shape: port.into() });
+                return Err(LoadError::SizeDiffers { size, tensor: spec.name.clone(), shape: spec.dims() });
             }
             size
         }
         (None, Some(height), Some(width)) => [height, width],
-        _ => return Err(LoadError::SizeMissing { tensor: port.name.into(), shape: port.into() }),
+        _ => return Err(LoadError::SizeMissing { tensor: spec.name.clone(), shape: spec.dims() }),
     };
     if size.iter().all(|side| (1..=MAX_SIDE).contains(side)) {
         Ok(size)
@@ -131,8 +132,8 @@ mod tests {
     fn resolve(keys: &str, shape: &[i32]) -> Result<Image, String> {
         let input = toml::from_str(&format!("kind = \"image\"\n{keys}")).unwrap();
         let shape: Vec<_> = shape.iter().map(|dim| usize::try_from(*dim).ok()).collect();
-        let port = Port { name: "x", datatype: Datatype::Fp32, shape: &shape };
-        Image::new(&input, port).map_err(|error| error.to_string())
+        let spec = TensorSpec { name: "x".into(), datatype: Datatype::Fp32, shape: shape.to_vec() };
+        Image::new(&input, &spec).map_err(|error| error.to_string())
     }
 
     /// Keys and shape of a tensor, and what comes of them.

@@ -4,7 +4,7 @@ use super::{Model, Models};
 use crate::{
     config::{Config, model as settings},
     model::{
-        engine::{Engine, Interrupt, Port},
+        engine::{Engine, Interrupt},
         folder::{self, FolderError, ModelFolder},
         onnx::{self, Onnx, Runtime},
     },
@@ -34,7 +34,9 @@ pub enum LoadError {
         cause: Cause,
     },
     /// Of several, each said before.
-    #[error("{failed} of {all} models cannot be loaded (strict_models = false would serve the others); the first: {first}")]
+    #[error(
+        "{failed} of {all} models cannot be loaded (strict_models = false would serve the others); the first: {first}"
+    )]
     Several {
         /// How many.
         failed: usize,
@@ -123,7 +125,9 @@ pub fn load_all(
     let (all, count) = (folders.len(), failed.len());
     match failed.into_iter().next() {
         Some(first) if config.strict_models && count == 1 => Err(first),
-        Some(first) if config.strict_models => Err(LoadError::Several { failed: count, all, first: first.into() }),
+        Some(first) if config.strict_models => {
+            Err(LoadError::Several { failed: count, all, first: first.into() })
+        }
         _ => Ok(models.into_iter().collect()),
     }
 }
@@ -157,7 +161,10 @@ fn read(path: &Path) -> Result<String, Cause> {
     fs::read_to_string(path).map_err(|error| Cause::Unreadable(path.to_owned(), error))
 }
 
-fn chosen<'a>(folder: &'a ModelFolder, versions: &settings::Versions) -> Result<Vec<&'a (u64, PathBuf)>, Cause> {
+fn chosen<'a>(
+    folder: &'a ModelFolder,
+    versions: &settings::Versions,
+) -> Result<Vec<&'a (u64, PathBuf)>, Cause> {
     match versions {
         settings::Versions::Latest => Ok(folder.versions.last().into_iter().collect()),
         settings::Versions::All => Ok(folder.versions.iter().collect()),
@@ -181,11 +188,11 @@ fn load_version(
     let threads = settings.session.threads.map_or(threads, NonZeroUsize::get);
     let engine = Onnx::load(runtime, path, threads)?;
     let signature = engine.signature();
-    let image = settings.input.as_ref().map(|input| image::Recipe::new(input, &ports(&signature.inputs)));
+    let image = settings.input.as_ref().map(|input| image::Recipe::new(input, &signature.inputs));
     let classes = settings.output.as_ref().map(|output| {
         let named = output.labels.as_ref().map(|file| folder.root.join(file));
         let labels = named.or_else(|| folder.labels.clone()).map(|file| labels::load(&file)).transpose()?;
-        classification::Recipe::new(output, &ports(&signature.outputs), labels).map_err(Cause::Classification)
+        classification::Recipe::new(output, &signature.outputs, labels).map_err(Cause::Classification)
     });
     Ok(Model {
         name: folder.name.clone(),
@@ -197,13 +204,6 @@ fn load_version(
     })
 }
 
-fn ports(ports: &[Port]) -> Vec<recipe::Port<'_>> {
-    fn port(port: &Port) -> recipe::Port<'_> {
-        recipe::Port { name: &port.name, datatype: port.datatype, shape: &port.shape }
-    }
-    ports.iter().map(port).collect()
-}
-
 /// Runs the model on zeros, since first runs are slow. Where its shapes are not known there is nothing to run it on, and
 /// a model that does not like zeros may still like requests.
 fn warm_up(model: &Model, rows: &[usize]) {
@@ -211,11 +211,12 @@ fn warm_up(model: &Model, rows: &[usize]) {
     // Without a free first dimension every size is the same.
     let rows = if signature.batches() { rows } else { &rows[..rows.len().min(1)] };
     for &rows in rows {
-        let inputs = signature.inputs.iter().map(|port| {
-            let dims = port.shape.iter().enumerate();
-            let shape = dims.map(|(at, dim)| dim.or((at == 0).then_some(rows))).collect::<Option<Vec<_>>>()?;
-            let bytes = tensor::elements(&shape)?.checked_mul(port.datatype.size()?)?;
-            Tensor::from_bytes(port.datatype, shape, vec![0; bytes].into()).ok()
+        let inputs = signature.inputs.iter().map(|spec| {
+            let dims = spec.shape.iter().enumerate();
+            let shape =
+                dims.map(|(at, dim)| dim.or((at == 0).then_some(rows))).collect::<Option<Vec<_>>>()?;
+            let bytes = tensor::elements(&shape)?.checked_mul(spec.datatype.size()?)?;
+            Tensor::from_bytes(spec.datatype, shape, vec![0; bytes].into()).ok()
         });
         let Some(inputs) = inputs.collect::<Option<Vec<_>>>() else { return };
         if let Err(error) = model.engine.run(&inputs, &Interrupt::default()) {

@@ -8,12 +8,13 @@ pub use registry::{Lookup, Models};
 
 use crate::{
     model::{
-        engine::{Engine, Interrupt, Port, RunError},
+        engine::{Engine, Interrupt, RunError},
         folder::ModelName,
     },
     recipe::{classification, image},
 };
 use predictd_protocol::inference::{
+    spec::TensorSpec,
     tensor::{Data, Datatype, Tensor},
     v2::Input,
 };
@@ -37,7 +38,10 @@ pub struct Model {
 
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Model").field("name", &self.name).field("version", &self.version).finish_non_exhaustive()
+        f.debug_struct("Model")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
     }
 }
 
@@ -141,37 +145,42 @@ impl Model {
     /// # Errors
     /// Where the model has no such output.
     pub fn select(&self, outputs: &[String]) -> Result<Vec<usize>, InputError> {
-        let ports = &self.engine.signature().outputs;
+        let specs = &self.engine.signature().outputs;
         if outputs.is_empty() {
-            return Ok((0..ports.len()).collect());
+            return Ok((0..specs.len()).collect());
         }
         let place = |output: &String| {
-            let unknown =
-                || InputError::Output { model: self.name.clone(), output: output.clone(), known: names(ports) };
-            ports.iter().position(|port| port.name == *output).ok_or_else(unknown)
+            let unknown = || InputError::Output {
+                model: self.name.clone(),
+                output: output.clone(),
+                known: names(specs),
+            };
+            specs.iter().position(|spec| spec.name == *output).ok_or_else(unknown)
         };
         outputs.iter().map(place).collect()
     }
 
     /// Puts tensors into the order of the signature, if they are what it takes.
     fn arrange(&self, mut inputs: Vec<Input>) -> Result<Vec<Tensor>, InputError> {
-        let ports = &self.engine.signature().inputs;
+        let specs = &self.engine.signature().inputs;
         let model = || self.name.clone();
-        let mut arranged = Vec::with_capacity(ports.len());
-        for port in ports {
-            let Some(at) = inputs.iter().position(|input| input.name == port.name) else {
-                return Err(match inputs.iter().find(|input| ports.iter().all(|port| port.name != input.name)) {
-                    Some(unknown) => self.unknown_input(&unknown.name),
-                    None => InputError::Missing { model: model(), input: port.name.clone() },
-                });
+        let mut arranged = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let Some(at) = inputs.iter().position(|input| input.name == spec.name) else {
+                return Err(
+                    match inputs.iter().find(|input| specs.iter().all(|spec| spec.name != input.name)) {
+                        Some(unknown) => self.unknown_input(&unknown.name),
+                        None => InputError::Missing { model: model(), input: spec.name.clone() },
+                    },
+                );
             };
             let Input { name, tensor } = inputs.swap_remove(at);
-            if tensor.datatype() != port.datatype {
-                let (expected, got) = (port.datatype, tensor.datatype());
+            if tensor.datatype() != spec.datatype {
+                let (expected, got) = (spec.datatype, tensor.datatype());
                 return Err(InputError::Datatype { model: model(), input: name, expected, got });
             }
-            if !port.fits(tensor.shape()) {
-                let (expected, got) = (port.dims().to_string(), tensor.shape().to_vec());
+            if !spec.fits(tensor.shape()) {
+                let (expected, got) = (spec.dims().to_string(), tensor.shape().to_vec());
                 return Err(InputError::Shape { model: model(), input: name, expected, got });
             }
             if let Data::Strings(strings) = tensor.data()
@@ -183,7 +192,7 @@ impl Model {
         }
         match inputs.into_iter().next() {
             None => Ok(arranged),
-            Some(Input { name, .. }) if ports.iter().any(|port| port.name == name) => {
+            Some(Input { name, .. }) if specs.iter().any(|spec| spec.name == name) => {
                 Err(InputError::Twice { model: model(), input: name })
             }
             Some(Input { name, .. }) => Err(self.unknown_input(&name)),
@@ -201,14 +210,14 @@ impl Model {
     #[must_use]
     pub fn has_rows(&self) -> bool {
         let signature = self.engine.signature();
-        let one = |port: &Port| port.shape.first() == Some(&Some(1));
+        let one = |spec: &TensorSpec| spec.shape.first() == Some(&Some(1));
         signature.batches() || signature.inputs.iter().chain(&signature.outputs).all(one)
     }
 }
 
 /// `'a', 'b'`
-fn names(ports: &[Port]) -> String {
-    ports.iter().map(|port| format!("'{}'", port.name)).collect::<Vec<_>>().join(", ")
+fn names(specs: &[TensorSpec]) -> String {
+    specs.iter().map(|spec| format!("'{}'", spec.name)).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

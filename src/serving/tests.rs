@@ -15,13 +15,13 @@ impl Engine for Echo {
     }
 }
 
-fn port(name: &str, datatype: Datatype, shape: &[Option<usize>]) -> Port {
-    Port { name: name.into(), datatype, shape: shape.into() }
+fn spec(name: &str, datatype: Datatype, shape: &[Option<usize>]) -> TensorSpec {
+    TensorSpec { name: name.into(), datatype, shape: shape.into() }
 }
 
 fn model(name: &str, version: u64) -> Model {
-    let ports = vec![port("a", Datatype::Fp32, &[None, Some(2)]), port("b", Datatype::Int64, &[])];
-    let engine = Arc::new(Echo(Signature { inputs: ports.clone(), outputs: ports }));
+    let specs = vec![spec("a", Datatype::Fp32, &[None, Some(2)]), spec("b", Datatype::Int64, &[])];
+    let engine = Arc::new(Echo(Signature { inputs: specs.clone(), outputs: specs }));
     let deadline = Duration::from_secs(1);
     Model { name: name.parse().unwrap(), version, engine, image: None, classes: None, deadline }
 }
@@ -51,11 +51,17 @@ fn inputs_that_do_not_fit_are_named() {
     };
     check(vec![input("a", a())], "model 'm': input 'b' is missing");
     check(vec![input("a", a()), input("c", b())], "model 'm' has no input 'c'; it has 'a', 'b'");
-    check(vec![input("a", a()), input("b", b()), input("c", b())], "model 'm' has no input 'c'; it has 'a', 'b'");
+    check(
+        vec![input("a", a()), input("b", b()), input("c", b())],
+        "model 'm' has no input 'c'; it has 'a', 'b'",
+    );
     check(vec![input("a", a()), input("b", b()), input("a", a())], "model 'm': input 'a' is given twice");
     check(vec![input("a", b()), input("b", b())], "model 'm': input 'a' must be FP32, got INT64");
     let wide = Tensor::from_numbers(vec![1, 3], vec![0f32; 3]).unwrap();
-    check(vec![input("a", wide), input("b", b())], "model 'm': input 'a' must be of shape [-1, 2], got [1, 3]");
+    check(
+        vec![input("a", wide), input("b", b())],
+        "model 'm': input 'a' must be of shape [-1, 2], got [1, 3]",
+    );
 }
 
 #[test]

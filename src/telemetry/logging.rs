@@ -2,7 +2,9 @@
 
 use crate::telemetry::access;
 use tracing::Subscriber;
-use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, registry::LookupSpan, util::SubscriberInitExt};
+use tracing_subscriber::{
+    Layer, filter::Targets, layer::SubscriberExt, registry::LookupSpan, util::SubscriberInitExt,
+};
 
 /// How the log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +19,8 @@ pub struct Options {
 
 /// Starts logging. Only the first call in a process counts.
 pub fn start(options: Options) {
-    let access = if options.access { tracing::Level::INFO.into() } else { tracing::level_filters::LevelFilter::OFF };
+    let access =
+        if options.access { tracing::Level::INFO.into() } else { tracing::level_filters::LevelFilter::OFF };
     let targets = Targets::new().with_default(options.level).with_target(access::TARGET, access);
     let _ = tracing_subscriber::registry().with(layer(options).with_filter(targets)).try_init();
 }

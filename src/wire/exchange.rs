@@ -5,25 +5,9 @@ use crate::telemetry::access;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header, request, response};
 use http_body_util::{BodyExt, Full};
+use predictd_protocol::gateway::detect::Wire;
 use std::fmt;
 use tower::ServiceExt;
-
-/// The protocol that a request came by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Wire {
-    /// `uwsgi_pass`
-    Uwsgi,
-}
-
-impl Wire {
-    /// The name in logs, metrics and configuration.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Uwsgi => "uwsgi",
-        }
-    }
-}
 
 /// What a request is called in every log line and in its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,12 +1,10 @@
-//! Accepting connections, as many as may be, and handing each to its wire; and the end of it.
+//! Accepting connections, as many as may be, until the drain begins.
 
 use super::{
-    Handler,
+    Drain, Handler, Limits, connection,
     socket::{self, Socket},
-    uwsgi,
 };
 use crate::os::socket::{Address, Bound, SocketFile};
-use predictd_protocol::gateway;
 use rustix::{io::Errno, net::SocketFlags};
 use std::{
     io,
@@ -17,51 +15,11 @@ use std::{
 use tokio::{
     io::Interest,
     net::UnixStream,
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::timeout,
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
 
 /// Connections accepted in one go before others get a turn.
 const BURST: usize = 64;
-
-/// Bytes of a connection's first read: the whole of most requests.
-const FIRST_READ: usize = 16 * 1024;
-
-/// What a peer may make us hold, and how long it may keep us.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Bytes of heads and bodies.
-    pub protocol: gateway::Limits,
-    /// From accept to the end of the head.
-    pub head_timeout: Duration,
-    /// Between two reads of a body.
-    pub body_timeout: Duration,
-    /// For an answer to be taken.
-    pub write_timeout: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            protocol: gateway::Limits::default(),
-            head_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(60),
-            write_timeout: Duration::from_secs(60),
-        }
-    }
-}
-
-/// What all connections of a server share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    limits: Limits,
-}
-
-impl Shared {
-    pub(super) fn limits(&self) -> &Limits {
-        &self.limits
-    }
-}
 
 /// The places for connections, shared by all listeners of a server.
 #[derive(Clone, Debug)]
@@ -86,23 +44,6 @@ impl Connections {
     /// Waits until no connection is open.
     pub async fn closed(&self) {
         let _ = self.places.acquire_many(self.max).await;
-    }
-}
-
-/// The word to stop accepting; what has been accepted is answered.
-#[derive(Clone, Debug)]
-pub struct Drain(watch::Receiver<bool>);
-
-impl Drain {
-    /// A drain and the sender that starts it, by `true` or by being dropped.
-    #[must_use]
-    pub fn channel() -> (watch::Sender<bool>, Self) {
-        let (sender, receiver) = watch::channel(false);
-        (sender, Self(receiver))
-    }
-
-    async fn begun(&mut self) {
-        let _ = self.0.wait_for(|begun| *begun).await;
     }
 }
 
@@ -133,7 +74,8 @@ impl Listener {
 
     fn accept(&self) -> io::Result<Option<OwnedFd>> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let accept = || Ok(rustix::io::retry_on_intr(|| rustix::net::accept_with(self.socket.as_fd(), flags))?);
+        let accept =
+            || Ok(rustix::io::retry_on_intr(|| rustix::net::accept_with(self.socket.as_fd(), flags))?);
         match self.socket.try_io(Interest::READABLE, accept) {
             Ok(fd) => Ok(Some(fd)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
@@ -150,9 +92,9 @@ pub async fn serve<H: Handler>(
     handler: H,
     limits: Limits,
     connections: Connections,
-    mut drain: Drain,
+    drain: Drain,
 ) {
-    let shared = Arc::new(Shared { limits });
+    let limits = Arc::new(limits);
     let mut draining = false;
     loop {
         if !draining {
@@ -168,7 +110,16 @@ pub async fn serve<H: Handler>(
             let permit = place(&connections, &listener.address).await;
             match listener.accept() {
                 Ok(Some(fd)) => {
-                    tokio::spawn(connection(Socket::new(fd), handler.clone(), Arc::clone(&shared), permit));
+                    let served = connection::serve(
+                        Socket::new(fd),
+                        handler.clone(),
+                        Arc::clone(&limits),
+                        drain.clone(),
+                    );
+                    tokio::spawn(async move {
+                        served.await;
+                        drop(permit);
+                    });
                 }
                 Ok(None) if draining => return,
                 Ok(None) => break,
@@ -198,20 +149,4 @@ async fn refused(address: &Address, error: &io::Error) {
     if lacking.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-}
-
-async fn connection<H: Handler>(
-    mut socket: Socket,
-    handler: H,
-    shared: Arc<Shared>,
-    permit: OwnedSemaphorePermit,
-) {
-    let mut buffer = Vec::with_capacity(FIRST_READ);
-    match timeout(shared.limits.head_timeout, socket.receive(&mut buffer)).await {
-        Ok(Ok(1..)) => uwsgi::serve(socket, buffer, handler, &shared).await,
-        // A probe that only connects is no news.
-        Ok(Ok(0)) | Err(_) => {}
-        Ok(Err(error)) => tracing::debug!("connection lost: {error}"),
-    }
-    drop(permit);
 }

@@ -3,16 +3,23 @@
 //! Whole in, whole out: a handler is called once its request's body is complete, and what it answers is sent with one
 //! Content-Length. When the client goes away, the handler's future is dropped, and with it whatever it waits for.
 
+mod connection;
+mod drain;
 mod exchange;
+mod fastcgi;
+mod http;
+mod limits;
 mod listener;
 mod socket;
 mod uwsgi;
 
-pub use exchange::{RequestId, Wire};
-pub use listener::{Connections, Drain, Limits, Listener, serve};
+pub use drain::Drain;
+pub use exchange::RequestId;
+pub use limits::Limits;
+pub use listener::{Connections, Listener, serve};
 
+use ::http::{Request, Response};
 use bytes::Bytes;
-use http::{Request, Response};
 use http_body_util::Full;
 use std::error::Error;
 use tower::Service;
@@ -22,8 +29,12 @@ pub type Body = Full<Bytes>;
 
 /// What can answer requests: an axum `Router`, or any service of this shape.
 pub trait Handler:
-    Service<Request<Body>, Response = Response<Self::ResponseBody>, Error: Into<BoxError> + Send, Future: Send>
-    + Clone
+    Service<
+        Request<Body>,
+        Response = Response<Self::ResponseBody>,
+        Error: Into<BoxError> + Send,
+        Future: Send,
+    > + Clone
     + Send
     + 'static
 {
@@ -35,7 +46,10 @@ type BoxError = Box<dyn Error + Send + Sync>;
 
 impl<S, B> Handler for S
 where
-    S: Service<Request<Body>, Response = Response<B>, Error: Into<BoxError> + Send, Future: Send> + Clone + Send + 'static,
+    S: Service<Request<Body>, Response = Response<B>, Error: Into<BoxError> + Send, Future: Send>
+        + Clone
+        + Send
+        + 'static,
     B: http_body::Body<Data: Send, Error: Into<BoxError> + Send> + Send,
 {
     type ResponseBody = B;

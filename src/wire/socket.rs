@@ -3,6 +3,7 @@
 //! Most requests are there in full when their connection is accepted, and most answers fit the kernel's buffer: trying
 //! first saves the two `epoll_ctl` calls that registering and deregistering cost.
 
+use bytes::Bytes;
 use rustix::{
     io::Errno,
     net::{self, RecvFlags, SendAncillaryBuffer, SendFlags},
@@ -10,6 +11,7 @@ use rustix::{
 use std::{
     future::poll_fn,
     io::{self, IoSlice},
+    net::SocketAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     task::{Context, Poll, ready},
 };
@@ -38,9 +40,15 @@ impl Socket {
         }
     }
 
+    /// The address of a peer that has one.
+    pub(super) fn peer(&self) -> Option<Bytes> {
+        let address = SocketAddr::try_from(net::getpeername(self.fd()).ok()??).ok()?;
+        Some(address.ip().to_string().into())
+    }
+
     /// Receives into `buffer`'s spare capacity, which must not be empty; 0 is the end of the stream.
     pub(super) async fn receive(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        debug_assert!(buffer.spare_capacity_mut().len() > 0);
+        debug_assert!(!buffer.spare_capacity_mut().is_empty());
         self.attempt(Interest::READABLE, |fd| {
             net::recv(fd, rustix::buffer::spare_capacity(buffer), RecvFlags::empty()).map(|(read, _)| read)
         })
@@ -48,14 +56,22 @@ impl Socket {
     }
 
     /// Receives into `buffer`; 0 is the end of the stream.
-    pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         self.poll_attempt(cx, Interest::READABLE, &mut |fd| {
             net::recv(fd, &mut *buffer, RecvFlags::empty()).map(|(read, _)| read)
         })
     }
 
     /// Sends some of `parts` with one system call.
-    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         self.poll_attempt(cx, Interest::WRITABLE, &mut |fd| {
             net::sendmsg(fd, parts, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)
         })
@@ -133,6 +149,6 @@ pub(super) fn watch(fd: OwnedFd) -> io::Result<UnixStream> {
     UnixStream::from_std(std::os::unix::net::UnixStream::from(fd))
 }
 
-fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
-    rustix::io::retry_on_intr(|| call())
+fn retry<T>(call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    rustix::io::retry_on_intr(call)
 }

@@ -1,36 +1,27 @@
 //! One uwsgi connection: one request, one answer, closed. nginx never reuses it.
 
-use super::{Handler, exchange, listener::Shared, socket::Socket};
+use super::{Handler, Limits, connection, exchange, socket::Socket};
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode, response};
 use predictd_protocol::gateway::{
     cgi::{self, StatusLine},
+    detect::Wire,
     uwsgi::{self, Packet},
 };
 use std::{io, time::Duration};
 use tokio::time::timeout;
 
-/// How long an unread rest may keep us after an early answer, and how much of it.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 64 * 1024 * 1024;
-
 /// How long a handler runs before its client is watched: most have answered by then, and need not pay for it.
 const UNWATCHED: Duration = Duration::from_millis(10);
 
 /// Serves the connection whose first bytes are in `buffer`.
-pub(super) async fn serve<H: Handler>(mut socket: Socket, buffer: Vec<u8>, handler: H, shared: &Shared) {
-    if let Err(error) = converse(&mut socket, buffer, handler, shared).await {
-        tracing::debug!(wire = "uwsgi", "connection lost: {error}");
-    }
-}
-
-async fn converse<H: Handler>(
-    socket: &mut Socket,
+pub(super) async fn serve<H: Handler>(
+    mut socket: Socket,
     mut buffer: Vec<u8>,
     handler: H,
-    shared: &Shared,
+    limits: &Limits,
 ) -> io::Result<()> {
-    let limits = shared.limits();
+    let socket = &mut socket;
     let (request, end) = loop {
         match uwsgi::decode(&buffer, &limits.protocol) {
             Ok(Some(Packet::Request(request, end))) => break (request, end),
@@ -40,7 +31,9 @@ async fn converse<H: Handler>(
                 return Ok(());
             }
             Ok(None) => {}
-            Err(error) => return refuse(socket, error.status(), &error.to_string(), limits.write_timeout).await,
+            Err(error) => {
+                return refuse(socket, error.status(), &error.to_string(), limits.write_timeout).await;
+            }
         }
         buffer.reserve(4096);
         match timeout(limits.head_timeout, socket.receive(&mut buffer)).await {
@@ -58,7 +51,9 @@ async fn converse<H: Handler>(
         body.reserve((length - body.len()).min(body.len().max(64 * 1024)));
         match timeout(limits.body_timeout, socket.receive(&mut body)).await {
             Ok(Ok(1..)) => {}
-            Ok(Ok(0)) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the client went away in its body")),
+            Ok(Ok(0)) => {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the client went away in its body"));
+            }
             Ok(Err(error)) => return Err(error),
             Err(_) => {
                 let reason = "the body did not come in time";
@@ -68,7 +63,7 @@ async fn converse<H: Handler>(
     }
     body.truncate(length);
     let head_only = request.parts.method == Method::HEAD;
-    let answer = exchange::exchange(handler, exchange::Wire::Uwsgi, request.parts, Bytes::from(body));
+    let answer = exchange::exchange(handler, Wire::Uwsgi, request.parts, Bytes::from(body));
     let Some((parts, body)) = unless_closed(socket, answer).await else { return Ok(()) };
     answer_with(socket, &parts, &body, head_only, limits.write_timeout).await
 }
@@ -95,26 +90,20 @@ async fn answer_with(
     let mut head = BytesMut::with_capacity(512);
     cgi::response_head(StatusLine::Http, parts, exchange::content_length(parts, body, head_only), &mut head);
     let body = if head_only { &[] } else { body };
-    timeout(write_timeout, socket.send_all(&head, body)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    timeout(write_timeout, socket.send_all(&head, body))
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// Answers before the request has been read to its end. Closing then would reset the connection and could take the
-/// answer with it, so the rest is read and thrown away, for a while.
-async fn refuse(socket: &mut Socket, status: StatusCode, reason: &str, write_timeout: Duration) -> io::Result<()> {
-    let (parts, body) = exchange::refusal(exchange::Wire::Uwsgi, status, reason);
+/// Answers before the request has been read to its end.
+async fn refuse(
+    socket: &mut Socket,
+    status: StatusCode,
+    reason: &str,
+    write_timeout: Duration,
+) -> io::Result<()> {
+    let (parts, body) = exchange::refusal(Wire::Uwsgi, status, reason);
     answer_with(socket, &parts, &body, false, write_timeout).await?;
-    socket.shutdown_write()?;
-    let drained = async {
-        let mut rest = Vec::with_capacity(64 * 1024);
-        let mut total = 0;
-        while total < LINGER_BYTES {
-            rest.clear();
-            match socket.receive(&mut rest).await? {
-                0 => break,
-                read => total += read,
-            }
-        }
-        Ok(())
-    };
-    timeout(LINGER, drained).await.unwrap_or(Ok(()))
+    connection::linger(socket).await;
+    Ok(())
 }

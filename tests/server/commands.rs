@@ -15,7 +15,10 @@ fn a_good_set_up_checks_out() {
     let (code, out, err) = run(&["check", "--models", models.to_str().unwrap()]);
     assert_eq!(code, 0, "{out}{err}");
     for part in ["ok", "digits", "iris", "measurements FP32 [-1, 4]", "cores allowed", "127.0.0.1:8090"] {
-        assert!(out.contains(part) || part == "cores allowed" && out.contains("core allowed"), "{part}: {out}");
+        assert!(
+            out.contains(part) || part == "cores allowed" && out.contains("core allowed"),
+            "{part}: {out}"
+        );
     }
 }
 
@@ -79,7 +82,8 @@ fn a_library_that_is_none_is_said_to_be_so() {
     for (content, says) in [(&[b'x'; 4096][..], "invalid ELF header"), (b"", "is empty")] {
         let file = folder.path().join("libonnxruntime.so");
         fs::write(&file, content).unwrap();
-        let Output { status, stderr, .. } = predictd().arg("check").env("ORT_DYLIB_PATH", &file).output().unwrap();
+        let Output { status, stderr, .. } =
+            predictd().arg("check").env("ORT_DYLIB_PATH", &file).output().unwrap();
         let error = String::from_utf8(stderr).unwrap();
         assert_eq!(status.code(), Some(69), "{error}");
         assert!(error.contains(says), "{error}");

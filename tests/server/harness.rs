@@ -97,7 +97,13 @@ pub(crate) fn packet(method: &str, target: &str, headers: &[(&str, &str)], lengt
     packet.to_vec()
 }
 
-pub(crate) fn ask_on(mut stream: UnixStream, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+pub(crate) fn ask_on(
+    mut stream: UnixStream,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Reply {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(&[&packet(method, target, headers, body.len()), body].concat()).unwrap();
     let mut answer = Vec::new();

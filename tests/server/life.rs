@@ -15,7 +15,8 @@ fn the_socket_has_its_mode_and_is_gone_after_a_clean_end() {
         assert_eq!(mode & 0o777, 0o600);
         server.process.signal(signal);
         assert_eq!(server.process.wait().code(), Some(0));
-        let left: Vec<_> = fs::read_dir(server.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> =
+            fs::read_dir(server.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["predictd.toml"]);
     }
 }
@@ -25,7 +26,9 @@ fn what_was_accepted_is_answered_before_the_end() {
     let mut server = Server::start();
     let body = format!(r#"{{"inputs": {{"rounds": 100000, "x": [[{}]]}}}}"#, vec!["0.5"; 256].join(","));
     let mut running = UnixStream::connect(server.socket()).unwrap();
-    running.write_all(&[&packet("POST", "/predict/busy", &[], body.len())[..], body.as_bytes()].concat()).unwrap();
+    running
+        .write_all(&[&packet("POST", "/predict/busy", &[], body.len())[..], body.as_bytes()].concat())
+        .unwrap();
     // Half a request: accepted as well.
     let request = packet("GET", "/v2/health/ready", &[], 0);
     let mut half = UnixStream::connect(server.socket()).unwrap();
@@ -51,7 +54,9 @@ fn a_drain_has_an_end() {
     let mut server = Server::with("[limits]\ndrain = '300ms'");
     let body = format!(r#"{{"inputs": {{"rounds": 2000000000, "x": [[{}]]}}}}"#, vec!["0.5"; 256].join(","));
     let mut running = UnixStream::connect(server.socket()).unwrap();
-    running.write_all(&[&packet("POST", "/predict/busy", &[], body.len())[..], body.as_bytes()].concat()).unwrap();
+    running
+        .write_all(&[&packet("POST", "/predict/busy", &[], body.len())[..], body.as_bytes()].concat())
+        .unwrap();
     server.get("/v2/health/live").ok();
     server.process.signal("TERM");
     server.process.wait_for_line("what is left is cancelled");

@@ -51,7 +51,10 @@ fn iris_by_json_equals_its_golden_answers() {
         let body = json!({ "id": "a", "inputs": [{
             "name": "measurements", "datatype": "FP32", "shape": input["shape"], "data": input["data"] }] });
         let answer = server.post("/v2/models/iris/infer", body.to_string()).ok();
-        assert_eq!((&answer["model_name"], &answer["model_version"], &answer["id"]), (&json!("iris"), &json!("1"), &json!("a")));
+        assert_eq!(
+            (&answer["model_name"], &answer["model_version"], &answer["id"]),
+            (&json!("iris"), &json!("1"), &json!("a"))
+        );
         for output in answer["outputs"].as_array().unwrap() {
             let expected = &case["outputs"][output["name"].as_str().unwrap()];
             assert_eq!(output["shape"], expected["shape"], "{answer}");
@@ -92,7 +95,8 @@ fn json_for_predict_is_by_name_or_bare() {
     assert_eq!(named, server.post("/predict/iris", row.to_string()).ok());
     let one = server.post("/predict/iris?top_k=1", row.to_string()).ok();
     assert_eq!(one["results"][0]["classes"].as_array().unwrap().len(), 1);
-    let sum = server.post("/predict/add_sub", json!({ "inputs": { "a": [sixteen(1)], "b": [sixteen(2)] } }).to_string());
+    let sum = server
+        .post("/predict/add_sub", json!({ "inputs": { "a": [sixteen(1)], "b": [sixteen(2)] } }).to_string());
     assert_eq!(sum.ok()["results"], json!([{ "outputs": { "sum": sixteen(3), "difference": sixteen(-1) } }]));
 }
 
@@ -100,7 +104,8 @@ fn json_for_predict_is_by_name_or_bare() {
 fn raw_bytes_are_rows_of_the_only_input() {
     let server = Server::start();
     let bytes: Vec<u8> = [5.1f32, 3.5, 1.4, 0.2].iter().flat_map(|number| number.to_le_bytes()).collect();
-    let answer = server.ask("POST", "/predict/iris", &[("Content-Type", "application/octet-stream")], &bytes).ok();
+    let answer =
+        server.ask("POST", "/predict/iris", &[("Content-Type", "application/octet-stream")], &bytes).ok();
     assert_eq!(label(&answer), "setosa");
     assert_eq!(server.post("/predict/iris", &bytes).ok(), answer);
     assert_eq!(server.post("/predict/iris", bytes.repeat(3)).ok()["results"].as_array().unwrap().len(), 3);

@@ -121,7 +121,9 @@ fn a_client_that_goes_away_ends_its_run() {
     let server = Server::with("[workers]\ncount = 1");
     let body = format!(r#"{{"inputs": {{"rounds": 2000000000, "x": [[{}]]}}}}"#, vec!["0.5"; 256].join(","));
     let mut stream = connect(&server);
-    stream.write_all(&[&packet("POST", "/predict/busy", &[], body.len())[..], body.as_bytes()].concat()).unwrap();
+    stream
+        .write_all(&[&packet("POST", "/predict/busy", &[], body.len())[..], body.as_bytes()].concat())
+        .unwrap();
     // Its worker is busy: nobody else is served.
     server.post("/predict/iris?timeout=300ms", "[[5.1, 3.5, 1.4, 0.2]]").error(504);
     drop(stream);

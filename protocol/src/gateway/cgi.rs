@@ -280,7 +280,9 @@ pub fn response_head(line: StatusLine, parts: &response::Parts, length: u64, out
     output.put_slice(b"\r\n");
 }
 
-fn has_length(status: StatusCode) -> bool {
+/// Whether an answer of this status has a body, and so a Content-Length.
+#[must_use]
+pub fn has_length(status: StatusCode) -> bool {
     status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED
 }
 

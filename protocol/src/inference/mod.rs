@@ -2,5 +2,6 @@
 
 pub mod nested;
 pub mod predict;
+pub mod spec;
 pub mod tensor;
 pub mod v2;

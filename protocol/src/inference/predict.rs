@@ -70,7 +70,9 @@ mod tests {
 
     #[test]
     fn lists_come_by_name_or_bare() {
-        let Body::Named(members) = parse(br#" {"inputs": {"b": [1], "a": [[2]]}, "x": 1}"#).unwrap() else { panic!() };
+        let Body::Named(members) = parse(br#" {"inputs": {"b": [1], "a": [[2]]}, "x": 1}"#).unwrap() else {
+            panic!()
+        };
         let members: Vec<_> = members.iter().map(|(name, value)| (name.as_str(), value.get())).collect();
         assert_eq!(members, [("b", "[1]"), ("a", "[[2]]")]);
         let Body::Bare(value) = parse(b" [[1, 2]] ").unwrap() else { panic!() };

@@ -1,0 +1,85 @@
+//! One connection from its first byte: which wire it speaks, and how it is closed.
+
+use super::{Handler, Limits, drain::Drain, exchange, fastcgi, http, socket::Socket, uwsgi};
+use bytes::BytesMut;
+use predictd_protocol::gateway::{
+    cgi::{self, StatusLine},
+    detect::{self, Stranger, Wire},
+};
+use std::{io, sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// Bytes of a connection's first read: the whole of most requests.
+const FIRST_READ: usize = 16 * 1024;
+
+/// How long an unread rest may keep us after an early answer, and how much of it.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
+
+/// Serves one connection to its end.
+pub(super) async fn serve<H: Handler>(mut socket: Socket, handler: H, limits: Arc<Limits>, drain: Drain) {
+    let mut buffer = Vec::with_capacity(FIRST_READ);
+    let (wire, served) =
+        match timeout(limits.head_timeout, first_bytes(&mut socket, &mut buffer, &limits)).await {
+            Ok(Ok(Some(Ok(wire)))) => match wire {
+                Wire::Uwsgi => (wire, uwsgi::serve(socket, buffer, handler, &limits).await),
+                Wire::FastCgi => (wire, fastcgi::serve(socket, buffer, handler, &limits, drain).await),
+                Wire::Http => (wire, http::serve(socket, buffer, handler, &limits, drain).await),
+            },
+            Ok(Ok(Some(Err(stranger)))) => return turn_away(&mut socket, &stranger, &limits).await,
+            // A probe that only connects is no news.
+            Ok(Ok(None)) | Err(_) => return,
+            Ok(Err(error)) => return tracing::debug!("connection lost: {error}"),
+        };
+    if let Err(error) = served {
+        tracing::debug!(%wire, "connection lost: {error}");
+    }
+}
+
+/// Reads until the wire is known; `None` where the peer says nothing.
+async fn first_bytes(
+    socket: &mut Socket,
+    buffer: &mut Vec<u8>,
+    limits: &Limits,
+) -> io::Result<Option<Result<Wire, Stranger>>> {
+    loop {
+        if socket.receive(buffer).await? == 0 {
+            return Ok(None);
+        }
+        if let Some(found) = detect::detect(buffer, limits.wires).transpose() {
+            return Ok(Some(found));
+        }
+    }
+}
+
+/// Says in the log what the peer seems to want, and to a browser or curl that it is wrong here.
+async fn turn_away(socket: &mut Socket, stranger: &Stranger, limits: &Limits) {
+    tracing::warn!("turned away: {stranger}");
+    if let Stranger::Closed { wire: Wire::Http, .. } = stranger {
+        let (parts, body) =
+            exchange::refusal(Wire::Http, ::http::StatusCode::BAD_REQUEST, &stranger.to_string());
+        let mut head = BytesMut::with_capacity(256);
+        cgi::response_head(StatusLine::Http, &parts, body.len() as u64, &mut head);
+        let _ = timeout(limits.write_timeout, socket.send_all(&head, &body)).await;
+        linger(socket).await;
+    }
+}
+
+/// Closes after an answer that came before the request had been read to its end. Closing at once would reset the
+/// connection and could take the answer with it, so the rest is read and thrown away, for a while.
+pub(super) async fn linger(socket: &mut Socket) {
+    let drained = async {
+        socket.shutdown_write()?;
+        let mut rest = Vec::with_capacity(64 * 1024);
+        let mut total = 0;
+        while total < LINGER_BYTES {
+            rest.clear();
+            match socket.receive(&mut rest).await? {
+                0 => break,
+                read => total += read,
+            }
+        }
+        io::Result::Ok(())
+    };
+    let _ = timeout(LINGER, drained).await;
+}

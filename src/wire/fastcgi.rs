@@ -1,0 +1,223 @@
+//! One FastCGI connection: many requests, at the same time if the front end likes.
+//!
+//! Reading never waits for writing, nor either for a handler.
+
+use super::{Handler, Limits, connection, drain::Drain, exchange, socket::Socket};
+use bytes::{Bytes, BytesMut};
+use http::{Method, StatusCode, response};
+use predictd_protocol::gateway::{
+    cgi::{self, StatusLine},
+    detect::Wire,
+    fastcgi::{
+        Server,
+        server::{Event, Incomplete, RequestId},
+    },
+};
+use std::{
+    future::poll_fn,
+    io::{self, IoSlice},
+    pin::pin,
+    task::{Context, Poll},
+};
+use tokio::{
+    task::{AbortHandle, JoinSet},
+    time::{Instant, sleep_until},
+};
+
+/// Bytes of one read.
+const READ: usize = 64 * 1024;
+
+/// Pieces of answers that one system call may send.
+const SEND_PIECES: usize = 16;
+
+/// Serves the connection whose first bytes are in `buffer`.
+pub(super) async fn serve<H: Handler>(
+    mut socket: Socket,
+    buffer: Vec<u8>,
+    handler: H,
+    limits: &Limits,
+    drain: Drain,
+) -> io::Result<()> {
+    let mut connection = Connection {
+        server: Server::new(limits.protocol, limits.connections as usize),
+        answers: JoinSet::new(),
+        running: Vec::new(),
+        handler,
+        progress: Instant::now(),
+    };
+    connection.feed(&buffer)?;
+    drop(buffer);
+    connection.run(&mut socket, limits, drain).await?;
+    if connection.server.lingers() {
+        connection::linger(&mut socket).await;
+    }
+    Ok(())
+}
+
+/// Dropped, it cancels every request that is under way.
+struct Connection<H> {
+    server: Server,
+    answers: JoinSet<Answer>,
+    /// To cancel requests by.
+    running: Vec<(RequestId, AbortHandle)>,
+    handler: H,
+    /// When the peer last sent or took something, or a request was answered.
+    progress: Instant,
+}
+
+struct Answer {
+    id: RequestId,
+    head_only: bool,
+    parts: response::Parts,
+    body: Bytes,
+}
+
+/// What the socket did.
+enum Moved {
+    In(usize),
+    Out(usize),
+}
+
+impl<H: Handler> Connection<H> {
+    async fn run(&mut self, socket: &mut Socket, limits: &Limits, drain: Drain) -> io::Result<()> {
+        let mut buffer = vec![0; READ];
+        let mut draining = false;
+        // Made once: a loop goes round several times a request.
+        let mut begun = pin!(drain.begun());
+        let mut idle_is_over = pin!(drain.idle_is_over());
+        let mut timer = pin!(sleep_until(self.progress));
+        while !self.server.is_done() {
+            let (deadline, late) = self.deadline(limits);
+            timer.as_mut().reset(deadline);
+            tokio::select! {
+                biased;
+                Some(answer) = self.answers.join_next() => self.answered(answer),
+                moved = poll_fn(|cx| poll_move(&self.server, socket, cx, &mut buffer)) => match moved? {
+                    Moved::In(0) => return Ok(()),
+                    Moved::In(read) => self.feed(&buffer[..read])?,
+                    Moved::Out(sent) => {
+                        self.server.advance(sent);
+                        self.progress = Instant::now();
+                    }
+                },
+                () = &mut timer => match late {
+                    Late::Request(id) => self.refuse(id, StatusCode::REQUEST_TIMEOUT, "the request did not come in time"),
+                    Late::Peer(reason) => return Err(io::Error::new(io::ErrorKind::TimedOut, reason)),
+                    Late::Nobody => {}
+                },
+                () = &mut begun, if !draining => {
+                    draining = true;
+                    self.server.drain();
+                }
+                () = &mut idle_is_over, if draining && self.server.in_flight() == 0 && self.server.unsent() == 0 => {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn feed(&mut self, input: &[u8]) -> io::Result<()> {
+        self.progress = Instant::now();
+        let fed = self.server.feed(input);
+        while let Some(event) = self.server.poll() {
+            match event {
+                Event::Request { id, request, body } => self.begin(id, request, body),
+                Event::Reject { id, error } => self.refuse(id, error.status(), &error.to_string()),
+                Event::Abort { id } => self.cancel(id),
+            }
+        }
+        fed.map_err(|error| {
+            tracing::warn!(wire = "fastcgi", "connection closed: {error}");
+            io::Error::new(io::ErrorKind::InvalidData, error)
+        })
+    }
+
+    fn begin(&mut self, id: RequestId, request: cgi::Request, body: Bytes) {
+        let head_only = request.parts.method == Method::HEAD;
+        let answer = exchange::exchange(self.handler.clone(), Wire::FastCgi, request.parts, body);
+        let handle = self.answers.spawn(async move {
+            let (parts, body) = answer.await;
+            Answer { id, head_only, parts, body }
+        });
+        self.running.push((id, handle));
+    }
+
+    fn cancel(&mut self, id: RequestId) {
+        self.running.retain(|(running, handle)| {
+            if *running == id {
+                handle.abort();
+            }
+            *running != id
+        });
+    }
+
+    /// Passes a handler's answer on; a task that was aborted has none.
+    fn answered(&mut self, answer: Result<Answer, tokio::task::JoinError>) {
+        self.progress = Instant::now();
+        let Ok(Answer { id, head_only, parts, body }) = answer else { return };
+        self.running.retain(|(running, _)| *running != id);
+        self.answer(id, &parts, body, head_only);
+    }
+
+    fn refuse(&mut self, id: RequestId, status: StatusCode, reason: &str) {
+        let (parts, body) = exchange::refusal(Wire::FastCgi, status, reason);
+        self.answer(id, &parts, body, false);
+    }
+
+    fn answer(&mut self, id: RequestId, parts: &response::Parts, body: Bytes, head_only: bool) {
+        let mut head = BytesMut::with_capacity(512);
+        cgi::response_head(
+            StatusLine::Cgi,
+            parts,
+            exchange::content_length(parts, &body, head_only),
+            &mut head,
+        );
+        self.server.answer(id, &head, if head_only { Bytes::new() } else { body });
+    }
+
+    /// When the peer has been too slow, and what then.
+    fn deadline(&self, limits: &Limits) -> (Instant, Late) {
+        let after = |allowed, late| (self.progress + allowed, late);
+        if self.server.unsent() > 0 {
+            return after(limits.write_timeout, Late::Peer("the answer was not taken in time"));
+        }
+        match self.server.incomplete() {
+            Some(Incomplete { id, has_head: true, .. }) => after(limits.body_timeout, Late::Request(id)),
+            Some(Incomplete { id, has_head: false, .. }) => after(limits.head_timeout, Late::Request(id)),
+            None if self.server.in_flight() == 0 => after(limits.idle_timeout, Late::Peer("idle")),
+            None => (Instant::now() + limits.idle_timeout, Late::Nobody),
+        }
+    }
+}
+
+/// Who is too slow.
+enum Late {
+    /// The sender of this request.
+    Request(RequestId),
+    /// The peer as a whole.
+    Peer(&'static str),
+    /// A handler; its own deadline ends it.
+    Nobody,
+}
+
+/// Sends what there is to send, and receives what comes.
+fn poll_move(
+    server: &Server,
+    socket: &mut Socket,
+    cx: &mut Context<'_>,
+    buffer: &mut [u8],
+) -> Poll<io::Result<Moved>> {
+    let mut pieces = [IoSlice::new(&[]); SEND_PIECES];
+    let mut count = 0;
+    for (piece, chunk) in pieces.iter_mut().zip(server.chunks()) {
+        *piece = IoSlice::new(chunk);
+        count += 1;
+    }
+    if count > 0
+        && let Poll::Ready(sent) = socket.poll_send(cx, &pieces[..count])
+    {
+        return Poll::Ready(sent.map(Moved::Out));
+    }
+    socket.poll_receive(cx, buffer).map_ok(Moved::In)
+}

@@ -1,0 +1,293 @@
+//! HTTP/1.1 by hyper, on the same sockets and by the same rules as the other wires.
+
+use super::{Handler, Limits, connection, drain::Drain, exchange, socket::Socket};
+use bytes::{Buf, Bytes};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    body::{Body as _, Incoming},
+    rt::{Read, ReadBufCursor, Write},
+    server::conn::http1,
+    service::service_fn,
+};
+use predictd_protocol::gateway::{
+    cgi::{self, RemoteAddr},
+    detect::Wire,
+};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// Serves the connection whose first bytes are in `buffer`.
+pub(super) async fn serve<H: Handler>(
+    socket: Socket,
+    buffer: Vec<u8>,
+    handler: H,
+    limits: &Arc<Limits>,
+    drain: Drain,
+) -> io::Result<()> {
+    let peer = socket.peer().map(RemoteAddr);
+    let activity = Activity::new();
+    let io = Io { socket, start: buffer.into(), activity: activity.clone() };
+    let service = {
+        let (limits, activity, drain) = (Arc::clone(limits), activity.clone(), drain.clone());
+        // hyper wants a service that can be moved.
+        let handler = Box::new(handler);
+        service_fn(move |mut request: Request<Incoming>| {
+            activity.set(State::Busy);
+            if let Some(peer) = &peer {
+                request.extensions_mut().insert(peer.clone());
+            }
+            let answer = answer(H::clone(&handler), request, Arc::clone(&limits), drain.clone());
+            let activity = activity.clone();
+            Box::pin(async move {
+                let response = answer.await;
+                activity.set(State::Answered);
+                Ok::<_, Infallible>(response)
+            })
+        })
+    };
+    let mut connection =
+        http1::Builder::new().max_header_size(limits.protocol.head).serve_connection(io, service);
+    let ended = tokio::select! {
+        ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(ended),
+        () = activity.timed_out(limits) => None,
+        () = drain.idle_is_over() => {
+            Pin::new(&mut connection).graceful_shutdown();
+            let rest = poll_fn(|cx| connection.poll_without_shutdown(cx));
+            tokio::select! {
+                ended = rest => Some(ended),
+                () = activity.timed_out(limits) => None,
+            }
+        }
+    };
+    let mut socket = connection.into_parts().io.socket;
+    match ended {
+        None => Err(io::Error::new(io::ErrorKind::TimedOut, "the peer was too slow, or idle")),
+        Some(ended) => {
+            // What hyper has not read may still be coming: a refused body, or rubbish.
+            connection::linger(&mut socket).await;
+            ended.map_err(io::Error::other)
+        }
+    }
+}
+
+/// One request by the rules of all wires.
+async fn answer<H: Handler>(
+    handler: H,
+    request: Request<Incoming>,
+    limits: Arc<Limits>,
+    drain: Drain,
+) -> Response<Full<Bytes>> {
+    let (mut parts, body) = request.into_parts();
+    let head_only = parts.method == Method::HEAD;
+    parts.headers.remove("proxy");
+    parts.uri = canonical(&parts.uri);
+    let (mut parts, body) = match read(body, &limits).await {
+        Ok(body) => exchange::exchange(handler, Wire::Http, parts, body).await,
+        Err((status, reason)) => {
+            let (mut parts, body) = exchange::refusal(Wire::Http, status, &reason);
+            parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            (parts, body)
+        }
+    };
+    if drain.has_begun() {
+        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    let length = exchange::content_length(&parts, &body, head_only);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    if cgi::has_length(parts.status) {
+        parts.headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    Response::from_parts(parts, Full::new(body))
+}
+
+/// The path in its one spelling, so that it equals what the other wires give.
+fn canonical(uri: &Uri) -> Uri {
+    let path = cgi::canonical_path(uri.path().as_bytes());
+    let target = match uri.query() {
+        None => path,
+        Some(query) => [&path[..], b"?", query.as_bytes()].concat().into(),
+    };
+    PathAndQuery::from_maybe_shared(target).map_or_else(|_| uri.clone(), Uri::from)
+}
+
+/// Reads a body, which may be as long as the limit says and must keep coming.
+async fn read(mut body: Incoming, limits: &Limits) -> Result<Bytes, (StatusCode, String)> {
+    let too_large = |error: predictd_protocol::gateway::Error| (error.status(), error.to_string());
+    let max = limits.protocol.body;
+    if let Some(length) = body.size_hint().exact().filter(|length| *length > max) {
+        return Err(too_large(predictd_protocol::gateway::Error::BodyTooLarge(length, max)));
+    }
+    let mut first = Bytes::new();
+    let mut all = Vec::new();
+    loop {
+        let frame = match timeout(limits.body_timeout, body.frame()).await {
+            Ok(None) => break,
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(error))) => {
+                return Err((StatusCode::BAD_REQUEST, format!("the body is broken: {error}")));
+            }
+            Err(_) => return Err((StatusCode::REQUEST_TIMEOUT, "the body did not come in time".into())),
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        if (first.len() + all.len() + data.len()) as u64 > max {
+            return Err(too_large(predictd_protocol::gateway::Error::StreamTooLarge(max)));
+        }
+        // A body of one piece is not copied.
+        if first.is_empty() && all.is_empty() {
+            first = data;
+        } else {
+            if all.is_empty() {
+                all.extend_from_slice(&std::mem::take(&mut first));
+            }
+            all.extend_from_slice(&data);
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.into() })
+}
+
+/// What a connection is doing, and since when.
+#[derive(Clone, Debug)]
+struct Activity(Arc<Mutex<(State, Instant)>>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// No request has begun.
+    Idle,
+    /// A head is arriving.
+    Head,
+    /// A body arrives, or the handler works: others watch over that.
+    Busy,
+    /// An answer is being taken.
+    Answered,
+}
+
+impl Activity {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new((State::Head, Instant::now()))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (State, Instant)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, state: State) {
+        *self.lock() = (state, Instant::now());
+    }
+
+    fn received(&self) {
+        let mut state = self.lock();
+        if matches!(state.0, State::Idle | State::Answered) {
+            *state = (State::Head, Instant::now());
+        }
+    }
+
+    fn sent(&self) {
+        let mut state = self.lock();
+        if state.0 == State::Answered {
+            state.1 = Instant::now();
+        }
+    }
+
+    /// The answer has been sent if there is nothing left but to read.
+    fn waits(&self) {
+        let mut state = self.lock();
+        if state.0 == State::Answered {
+            *state = (State::Idle, Instant::now());
+        }
+    }
+
+    /// Waits until the peer has been too slow, or idle for too long.
+    async fn timed_out(&self, limits: &Limits) {
+        loop {
+            let (state, since) = *self.lock();
+            let allowed = match state {
+                State::Idle => limits.idle_timeout,
+                State::Head => limits.head_timeout,
+                State::Answered => limits.write_timeout,
+                State::Busy => Duration::from_secs(1),
+            };
+            sleep_until(since.max(Instant::now() - allowed) + allowed).await;
+            if *self.lock() == (state, since) && state != State::Busy {
+                return;
+            }
+        }
+    }
+}
+
+/// The socket as hyper wants it, with what was read already in front.
+struct Io {
+    socket: Socket,
+    start: Bytes,
+    activity: Activity,
+}
+
+/// Bytes of one read.
+const READ: usize = 64 * 1024;
+
+impl Read for Io {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.start.is_empty() {
+            let length = self.start.len().min(cursor.remaining());
+            cursor.put_slice(&self.start[..length]);
+            self.start.advance(length);
+            return Poll::Ready(Ok(()));
+        }
+        let mut buffer = [0; READ];
+        let room = cursor.remaining().min(READ);
+        match self.socket.poll_receive(cx, &mut buffer[..room]) {
+            Poll::Ready(Ok(read)) => {
+                self.activity.received();
+                cursor.put_slice(&buffer[..read]);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                self.activity.waits();
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Write for Io {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let sent = self.socket.poll_send(cx, parts);
+        if sent.is_ready() {
+            self.activity.sent();
+        }
+        sent
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.socket.shutdown_write())
+    }
+}
