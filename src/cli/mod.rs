@@ -1,5 +1,6 @@
 //! The command line: a file a verb, and the exit code that says how it went.
 
+mod call;
 mod check;
 mod serve;
 
@@ -23,6 +24,8 @@ struct Cli {
 enum Verb {
     /// Serve, in the foreground
     Serve(serve::Serve),
+    /// Send one request, straight to a socket, by any of the three protocols
+    Call(call::Call),
     /// Check the configuration, ONNX Runtime and every model, like `nginx -t`
     Check(Source),
 }
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
     };
     let done = match cli.verb {
         Verb::Serve(serve) => serve.run(),
+        Verb::Call(call) => call.run(),
         Verb::Check(source) => check::run(source),
     };
     done.unwrap_or_else(|error| {

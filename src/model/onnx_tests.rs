@@ -168,51 +168,56 @@ fn shared_sessions_answer_right_while_other_runs_are_terminated() {
     std::thread::scope(|scope| {
         let callers: Vec<_> = (0..4)
             .map(|caller| {
-                let stressed = &stressed;
+                let (stressed, done) = (&stressed, &done);
                 scope.spawn(move || {
-                    for round in 0..2000 {
+                    let rounds = (0usize..).take_while(|round| *round < 500 || !done.load(Ordering::Relaxed));
+                    rounds.fold(0, |count, round| {
                         let model = &stressed[(caller + round) % stressed.len()];
                         let case = round % model.inputs.len();
                         let outputs = run(&model.engine, &model.inputs[case]).unwrap();
                         assert!(outputs == model.answers[case], "another answer than before");
-                    }
-                    2000
+                        count + 1
+                    })
                 })
             })
             .collect();
         let terminators: Vec<_> = (0..2)
             .map(|seed| {
-                let (stressed, endless, done) = (&stressed, &endless, &done);
+                let (stressed, endless) = (&stressed, &endless);
                 scope.spawn(move || {
                     let mut random = fastrand::Rng::with_seed(seed);
-                    let mut count = 0;
-                    while !done.load(Ordering::Relaxed) {
-                        // An endless run, to be ended; or one that may be over by then.
-                        let model = if random.bool() { &stressed[3] } else { &stressed[random.usize(..4)] };
-                        let inputs = if ptr::eq(model, &stressed[3]) { endless } else { &model.inputs[0] };
-                        let interrupt = Interrupt::default();
-                        let result = std::thread::scope(|scope| {
-                            let run = scope.spawn(|| model.engine.run(inputs, &interrupt));
-                            for _ in 0..random.u32(..200) {
-                                std::thread::yield_now();
-                            }
-                            interrupt.terminate();
-                            run.join().unwrap()
-                        });
-                        match result {
-                            Err(RunError::Terminated) => count += 1,
-                            Ok(outputs) => assert!(outputs == model.answers[0]),
-                            Err(other) => panic!("{other}"),
-                        }
-                    }
-                    count
+                    (0..60).filter(|_| is_terminated(stressed, endless, &mut random)).count()
                 })
             })
             .collect();
-        answered += callers.into_iter().map(|caller| caller.join().unwrap()).sum::<i32>();
+        terminated += terminators.into_iter().map(|thread| thread.join().unwrap()).sum::<usize>();
         done.store(true, Ordering::Relaxed);
-        terminated += terminators.into_iter().map(|thread| thread.join().unwrap()).sum::<i32>();
+        answered += callers.into_iter().map(|caller| caller.join().unwrap()).sum::<usize>();
     });
-    assert_eq!(answered, 8000);
-    assert!(terminated > 10, "{terminated}");
+    assert!(answered >= 2000, "{answered}");
+    assert!(terminated >= 30, "{terminated}");
+}
+
+/// Ends a run at some moment: an endless one, or one that may be over by then.
+fn is_terminated(stressed: &[Stressed], endless: &[Tensor], random: &mut fastrand::Rng) -> bool {
+    let busy = &stressed[3];
+    let model = if random.bool() { busy } else { &stressed[random.usize(..4)] };
+    let inputs = if ptr::eq(model, busy) { endless } else { &model.inputs[0] };
+    let interrupt = Interrupt::default();
+    let result = std::thread::scope(|scope| {
+        let run = scope.spawn(|| model.engine.run(inputs, &interrupt));
+        for _ in 0..random.u32(..200) {
+            std::thread::yield_now();
+        }
+        interrupt.terminate();
+        run.join().unwrap()
+    });
+    match result {
+        Err(RunError::Terminated) => true,
+        Ok(outputs) => {
+            assert!(outputs == model.answers[0], "another answer than before");
+            false
+        }
+        Err(other) => panic!("{other}"),
+    }
 }

@@ -9,13 +9,18 @@ use rustix::{
 };
 use std::{
     fmt, io,
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     os::{
         fd::OwnedFd,
-        unix::fs::{FileTypeExt, MetadataExt},
+        linux::net::SocketAddrExt,
+        unix::{
+            fs::{FileTypeExt, MetadataExt},
+            net::{SocketAddr as UnixAddress, UnixStream},
+        },
     },
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 /// Where to listen or to call.
@@ -163,6 +168,35 @@ pub fn bind(address: &Address, options: &Options) -> Result<Bound, BindError> {
     }
 }
 
+/// A connection to call a server by.
+pub trait Stream: io::Read + io::Write {}
+
+impl<T: io::Read + io::Write> Stream for T {}
+
+/// Connects, and gives every later read and write `timeout`.
+///
+/// # Errors
+/// As the kernel has it; an inherited socket cannot be called.
+pub fn connect(address: &Address, timeout: Duration) -> io::Result<Box<dyn Stream>> {
+    let unix = |to: &UnixAddress| -> io::Result<Box<dyn Stream>> {
+        let stream = UnixStream::connect_addr(to)?;
+        stream.set_read_timeout(Some(timeout))?;
+        stream.set_write_timeout(Some(timeout))?;
+        Ok(Box::new(stream))
+    };
+    match address {
+        Address::Unix(path) => unix(&UnixAddress::from_pathname(path)?),
+        Address::Abstract(name) => unix(&UnixAddress::from_abstract_name(name)?),
+        Address::Tcp(to) => {
+            let stream = TcpStream::connect_timeout(to, timeout)?;
+            stream.set_read_timeout(Some(timeout))?;
+            stream.set_write_timeout(Some(timeout))?;
+            Ok(Box::new(stream))
+        }
+        Address::Inherited(_) => Err(io::Error::other("only a server inherits sockets")),
+    }
+}
+
 /// Binds a Unix socket, one process at a time, without a moment in which others could connect before its mode is set.
 fn bind_file(address: &Address, path: &Path, options: &Options) -> Result<Bound, BindError> {
     let fail = |errno| BindError::from_errno(address, errno);
@@ -275,7 +309,7 @@ mod tests {
     use std::fs;
     use std::os::unix::{
         fs::PermissionsExt,
-        net::{UnixListener, UnixStream},
+        net::UnixListener,
     };
 
     const OPTIONS: Options = Options { mode: 0o660, backlog: 16 };

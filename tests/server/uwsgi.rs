@@ -30,11 +30,16 @@ fn a_ping_is_answered() {
 
 #[test]
 fn an_unavailable_modifier_is_logged_and_closed() {
-    let server = Server::start();
     let mut request = packet("GET", "/v2", &[], 0);
     request[0] = 22;
+    let server = Server::with("wires = ['uwsgi']");
     assert_eq!(send(&server, &request), b"");
     server.process.wait_for_line("unavailable modifier requested: 22");
+    // Where any wire may be meant, it is one of many strangers.
+    let server = Server::start();
+    request[0] = 5;
+    assert_eq!(send(&server, &request), b"");
+    server.process.wait_for_line("if it is uwsgi, modifier 5 is unavailable");
 }
 
 #[test]
