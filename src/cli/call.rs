@@ -84,7 +84,8 @@ impl Call {
             WireName::Fastcgi => Wire::FastCgi,
             WireName::Http => Wire::Http,
         };
-        let answer = self.exchange(wire, &mut *stream).with_context(|| format!("{} by {wire}", self.address))?;
+        let answer =
+            self.exchange(wire, &mut *stream).with_context(|| format!("{} by {wire}", self.address))?;
         let (parts, body) = answer;
         let mut out = std::io::stdout().lock();
         if self.include {
@@ -109,7 +110,10 @@ impl Call {
         match wire {
             Wire::Uwsgi => {
                 let vars = self.vars(body.len());
-                uwsgi::encode(vars.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())), &mut request)?;
+                uwsgi::encode(
+                    vars.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+                    &mut request,
+                )?;
                 request.extend_from_slice(&body);
                 send(stream, &request)?;
                 split(read_all(stream)?)
@@ -177,7 +181,8 @@ impl Call {
 
     fn http_head(&self, length: usize) -> String {
         let (method, target) = self.method_and_target();
-        let headers: String = self.header.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let headers: String =
+            self.header.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         format!(
             "{method} {target} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n",
             self.address
@@ -200,7 +205,9 @@ fn ping(stream: &mut dyn Stream) -> anyhow::Result<ExitCode> {
 /// A server may answer before it has read everything, and close: what it says then is still worth reading.
 fn send(stream: &mut dyn Stream, request: &[u8]) -> anyhow::Result<()> {
     match stream.write_all(request) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("the request cannot be sent"),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("the request cannot be sent")
+        }
         _ => Ok(()),
     }
 }

@@ -307,10 +307,7 @@ impl Drop for SocketFile {
 mod tests {
     use super::*;
     use std::fs;
-    use std::os::unix::{
-        fs::PermissionsExt,
-        net::UnixListener,
-    };
+    use std::os::unix::{fs::PermissionsExt, net::UnixListener};
 
     const OPTIONS: Options = Options { mode: 0o660, backlog: 16 };
 

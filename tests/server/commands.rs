@@ -89,3 +89,34 @@ fn a_library_that_is_none_is_said_to_be_so() {
         assert!(error.contains(says), "{error}");
     }
 }
+
+#[test]
+fn a_call_goes_by_any_wire() {
+    let server = crate::harness::Server::start();
+    let address = format!("unix:{}", server.socket().display());
+    let picture = format!("@{}", source("models/digits/samples/3.png").display());
+    for wire in ["uwsgi", "fastcgi", "http"] {
+        let (code, out, err) =
+            run(&["call", "--wire", wire, &address, "POST", "/predict/digits?top_k=1", "--data", &picture]);
+        assert_eq!(code, 0, "{wire}: {err}");
+        assert!(
+            out.starts_with(r#"{"model":"digits","version":"1","results":[{"classes":[{"label":"3""#),
+            "{out}"
+        );
+        let (code, out, err) =
+            run(&["call", "--wire", wire, "-H", "X-Request-Id: me", "-i", &address, "GET", "/none"]);
+        assert_eq!(code, 1, "{wire}: {err}");
+        for part in ["404 Not Found", "x-request-id: me", r#"{"error":"there is nothing at /none"}"#] {
+            assert!(out.contains(part), "{wire}: {out}");
+        }
+    }
+    assert_eq!(run(&["call", "--ping", &address]), (0, "the server answers\n".into(), String::new()));
+    let (code, _, err) = run(&["call", "--ping", "unix:/nowhere/predictd.sock"]);
+    assert_eq!(code, 69);
+    assert!(
+        err.contains("cannot connect to unix:/nowhere/predictd.sock: No such file or directory"),
+        "{err}"
+    );
+    assert_eq!(run(&["call", &address]).0, 64);
+    assert_eq!(run(&["call", "nowhere", "GET", "/"]).0, 64);
+}

@@ -55,9 +55,9 @@ impl Server {
             let path = model.unwrap().path();
             command.arg("--model").arg(format!("{}={}", path.file_name().unwrap().display(), path.display()));
         }
-        let process = Process::start(command);
-        process.wait_for_line("ready");
-        Self { folder, process }
+        let mut server = Self { folder, process: Process::start(command) };
+        server.process.wait_until("it listens", || UnixStream::connect(server.folder.path().join("predictd.sock")).is_ok());
+        server
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -210,6 +210,18 @@ impl Process {
             }
         }
         panic!("no line with '{text}'; there was:\n{}", seen.join("\n"));
+    }
+
+    /// Waits until `done`, unless the process ends before.
+    #[track_caller]
+    pub(crate) fn wait_until(&mut self, what: &str, done: impl Fn() -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !done() {
+            if self.child.try_wait().unwrap().is_some() || Instant::now() > end {
+                self.wait_for_line(what);
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
     }
 
     pub(crate) fn signal(&self, name: &str) {
