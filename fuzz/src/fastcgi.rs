@@ -39,7 +39,17 @@ pub fn fastcgi_server(data: &[u8]) {
         if !alive {
             break;
         }
+        assert_eq!(server.incomplete().is_some(), server.heaviest().is_some());
+        if server.held() > 3000
+            && let Some(id) = server.heaviest()
+        {
+            assert!(given.insert(id, false).is_none(), "{id} was given out, yet incomplete");
+            assert!(server.answer(id, b"Status: 503\r\n\r\n", Bytes::new()) && server.lingers());
+        }
         write(&mut server, 100 * usize::from(size), &mut output);
+    }
+    if size % 2 == 0 {
+        server.drain();
     }
     for id in late {
         server.answer(id, b"Status: 200 OK\r\n\r\n", Bytes::from_static(b"late"));

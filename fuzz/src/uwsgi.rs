@@ -21,6 +21,7 @@ pub fn uwsgi(data: &[u8]) {
             assert!(early == Ok(None) || early == whole, "{early:?}, then {whole:?}");
         }
     }
+    check_reply(data, &limits);
     let whole = decode(data, &limits);
     // Every cut of a short packet, and some of a long one.
     for cut in (0..data.len()).step_by(1 + data.len() / 64) {
@@ -51,6 +52,21 @@ fn check(request: &cgi::Request, end: usize, limits: &Limits) {
     assert!(!headers.contains_key("proxy") && !headers.contains_key(header::TRANSFER_ENCODING));
     assert!(headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() <= 2 * end);
     assert_eq!(headers.keys_len(), headers.len(), "one value a name");
+}
+
+/// What a client reads: the head of an answer, and nothing else by a part of it.
+fn check_reply(data: &[u8], limits: &Limits) {
+    let whole = cgi::response(data, limits);
+    if let Ok(Some((parts, end))) = &whole {
+        assert!(*end <= data.len() && parts.headers.len() <= limits.vars);
+    }
+    for cut in (0..data.len()).step_by(1 + data.len() / 16) {
+        let early = cgi::response(&data[..cut], limits);
+        assert!(
+            matches!(early, Ok(None)) || format!("{early:?}") == format!("{whole:?}"),
+            "{early:?}, {whole:?}"
+        );
+    }
 }
 
 /// The request as a front end would send it once more.

@@ -212,7 +212,9 @@ fn uri(meta: &Meta<'_>) -> Result<Uri, Error> {
         target.put_u8(b'/');
         target.put_slice(&path);
     }
-    if let Some(query) = meta.query.or(raw_query).filter(|query| !query.is_empty()) {
+    // What follows a '#' is no part of a request target; `http` would leave an empty query of "?#".
+    let query = meta.query.or(raw_query).and_then(|query| query.split(|&byte| byte == b'#').next());
+    if let Some(query) = query.filter(|query| !query.is_empty()) {
         target.put_u8(b'?');
         target.put_slice(query);
     }

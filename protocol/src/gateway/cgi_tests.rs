@@ -26,6 +26,8 @@ fn the_path_is_path_info_else_script_name_else_request_uri() {
     check(&[("REQUEST_URI", "/c?x=1"), ("QUERY_STRING", "y=2")], "/c?y=2");
     check(&[("PATH_INFO", "/a"), ("REQUEST_URI", "/c?x=1")], "/a?x=1");
     check(&[("PATH_INFO", "/a"), ("QUERY_STRING", "")], "/a");
+    check(&[("PATH_INFO", "/a"), ("QUERY_STRING", "#b")], "/a");
+    check(&[("PATH_INFO", "/a"), ("QUERY_STRING", "x=1#b")], "/a?x=1");
     check(&[("PATH_INFO", "a/b")], "/a/b");
     check(&[], "/");
     check(&[("PATH_INFO", "/é ü%?#")], "/%C3%A9%20%C3%BC%25%3F%23");

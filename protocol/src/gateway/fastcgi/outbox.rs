@@ -14,7 +14,7 @@ const AHEAD: usize = 64 * 1024;
 /// Up to here a copy is cheaper than one more slice to write.
 const COPY_MAX: usize = 4 * 1024;
 /// What an idle connection keeps of its buffer.
-const KEPT: usize = 16 * 1024;
+const KEPT: usize = 4 * 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Outbox {

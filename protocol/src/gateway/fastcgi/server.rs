@@ -31,7 +31,7 @@ pub const MAX_IDS: usize = 1024;
 /// Bytes of framed records that may wait for a peer that asks but does not read.
 const UNREAD_MAX: usize = 256 * 1024;
 /// A block of variables up to this size is kept for the next request.
-const SPARE_MAX: usize = 16 * 1024;
+const SPARE_MAX: usize = 4 * 1024;
 
 /// What the records read so far mean.
 #[derive(Debug)]
