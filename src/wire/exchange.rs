@@ -78,6 +78,9 @@ pub(super) fn refusal(wire: Wire, status: StatusCode, reason: &str) -> (response
     tracing::warn!(request_id = %id, wire = wire.name(), status = status.as_u16(), "refused: {reason}");
     let (mut parts, body) = plain(status, reason).into_parts();
     parts.headers.insert(X_REQUEST_ID, id.0);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        parts.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     (parts, body)
 }
 
