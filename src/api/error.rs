@@ -6,7 +6,10 @@ use crate::{
     recipe::PictureError,
     serving::{InferError, InputError, Lookup},
 };
-use axum::response::{IntoResponse, Response};
+use axum::{
+    extract::rejection::PathRejection,
+    response::{IntoResponse, Response},
+};
 use http::{HeaderValue, Method, StatusCode, header};
 use std::time::Duration;
 
@@ -56,6 +59,13 @@ pub enum Error {
         /// How long it had.
         deadline: Duration,
     },
+}
+
+impl From<PathRejection> for Error {
+    /// What cannot be decoded names nothing that there is.
+    fn from(rejection: PathRejection) -> Self {
+        Self::BadRequest(format!("the path cannot be read: {}", rejection.body_text()))
+    }
 }
 
 impl Error {

@@ -6,7 +6,7 @@ use crate::{
     recipe::{self, classification},
     serving::Model,
 };
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, State, rejection::PathRejection};
 use bytes::Bytes;
 use http::{HeaderMap, Uri, header};
 use predictd_protocol::inference::{
@@ -28,11 +28,12 @@ struct Params {
 
 pub(super) async fn predict(
     State(app): AppState,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json, Error> {
+    let Path(name) = name?;
     let Query(params) =
         Query::<Params>::try_from_uri(&uri).map_err(|error| Error::BadRequest(error.to_string()))?;
     let model = Arc::clone(app.models.find(&name, params.version.as_deref())?);

@@ -3,7 +3,7 @@
 use super::{AppState, Json, error::Error};
 use crate::serving::Model;
 use axum::{
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -23,8 +23,12 @@ pub(super) struct Target {
     version: Option<String>,
 }
 
+/// It, or why it cannot be read.
+type InPath = Result<Path<Target>, PathRejection>;
+
 /// `GET /v2/models/{model}[/versions/{version}]`
-pub(super) async fn metadata(State(app): AppState, Path(target): Path<Target>) -> Result<Response, Error> {
+pub(super) async fn metadata(State(app): AppState, target: InPath) -> Result<Response, Error> {
+    let Path(target) = target?;
     let model = app.models.find(&target.model, target.version.as_deref())?;
     let versions: Vec<String> =
         app.models.versions(&target.model)?.iter().map(|model| model.version.to_string()).collect();
@@ -46,17 +50,15 @@ fn spec(spec: &TensorSpec) -> Value {
 }
 
 /// `GET /v2/models/{model}[/versions/{version}]/ready`
-pub(super) async fn ready(State(app): AppState, Path(target): Path<Target>) -> Result<Response, Error> {
+pub(super) async fn ready(State(app): AppState, target: InPath) -> Result<Response, Error> {
+    let Path(target) = target?;
     let model = app.models.find(&target.model, target.version.as_deref())?;
     Ok(axum::Json(json!({ "name": model.name.as_str(), "ready": true })).into_response())
 }
 
 /// `POST /v2/models/{model}[/versions/{version}]/infer`
-pub(super) async fn infer(
-    State(app): AppState,
-    Path(target): Path<Target>,
-    body: Bytes,
-) -> Result<Json, Error> {
+pub(super) async fn infer(State(app): AppState, target: InPath, body: Bytes) -> Result<Json, Error> {
+    let Path(target) = target?;
     let model = Arc::clone(app.models.find(&target.model, target.version.as_deref())?);
     let deadline = model.deadline;
     let work = {

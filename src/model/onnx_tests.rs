@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::library;
+use std::slice::from_ref;
 use std::sync::{
     OnceLock,
     atomic::{AtomicBool, Ordering},
@@ -79,10 +80,10 @@ fn every_datatype_goes_through_unchanged() {
         for offset in 0..9 {
             let bytes: Vec<u8> = (0..size + offset).map(|byte| u8::try_from(byte % 2).unwrap()).collect();
             let input = Tensor::from_bytes(datatype, vec![2, 3], Bytes::from(bytes).slice(offset..)).unwrap();
-            assert_eq!(run(&engine, &[input.clone()]).unwrap(), [input], "{name} at {offset}");
+            assert_eq!(run(&engine, from_ref(&input)).unwrap(), [input], "{name} at {offset}");
         }
         let empty = Tensor::from_bytes(datatype, vec![0, 3], Bytes::new()).unwrap();
-        assert_eq!(run(&engine, &[empty.clone()]).unwrap(), [empty]);
+        assert_eq!(run(&engine, from_ref(&empty)).unwrap(), [empty]);
     }
     let strings = Tensor::from_strings(vec![1, 3], vec!["".into(), "ü".into(), "a b".into()]).unwrap();
     let answered = run(&load("tests/data/models/identity_string"), &[strings]).unwrap();
@@ -94,7 +95,7 @@ fn every_datatype_goes_through_unchanged() {
 fn a_large_output_outlives_its_run_and_its_model() {
     let engine = load("tests/data/models/identity_float");
     let input = floats(&[100, 1000], 1);
-    let output = run(&engine, &[input.clone()]).unwrap();
+    let output = run(&engine, from_ref(&input)).unwrap();
     drop(engine);
     assert_eq!(output, [input]);
 }

@@ -54,9 +54,11 @@ pub struct Panicked;
 struct Job {
     submitted: Instant,
     interrupt: Arc<Interrupt>,
-    /// Does the work and sends the result to the ticket.
-    run: Box<dyn FnOnce(&Interrupt, Work) + Send>,
+    run: Run,
 }
+
+/// Does the work and sends the result to the ticket.
+type Run = Box<dyn FnOnce(&Interrupt, Work) + Send>;
 
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -19,18 +19,20 @@ const LINGER_BYTES: usize = 64 * 1024 * 1024;
 /// Serves one connection to its end.
 pub(super) async fn serve<H: Handler>(mut socket: Socket, handler: H, limits: Arc<Limits>, drain: Drain) {
     let mut buffer = Vec::with_capacity(FIRST_READ);
-    let (wire, served) =
-        match timeout(limits.head_timeout, first_bytes(&mut socket, &mut buffer, &limits)).await {
-            Ok(Ok(Some(Ok(wire)))) => match wire {
-                Wire::Uwsgi => (wire, uwsgi::serve(socket, buffer, handler, &limits).await),
-                Wire::FastCgi => (wire, fastcgi::serve(socket, buffer, handler, &limits, drain).await),
-                Wire::Http => (wire, http::serve(socket, buffer, handler, &limits, drain).await),
-            },
-            Ok(Ok(Some(Err(stranger)))) => return turn_away(&mut socket, &stranger, &limits).await,
-            // A probe that only connects is no news.
-            Ok(Ok(None)) | Err(_) => return,
-            Ok(Err(error)) => return tracing::debug!("connection lost: {error}"),
-        };
+    let (wire, served) = match timeout(limits.head_timeout, first_bytes(&mut socket, &mut buffer, &limits))
+        .await
+    {
+        Ok(Ok(Some(Ok(wire)))) => match wire {
+            Wire::Uwsgi => (wire, uwsgi::serve(socket, buffer, handler, &limits).await),
+            // Boxed, so that the many short connections of uwsgi are not moved about as large as these.
+            Wire::FastCgi => (wire, Box::pin(fastcgi::serve(socket, buffer, handler, &limits, drain)).await),
+            Wire::Http => (wire, Box::pin(http::serve(socket, buffer, handler, &limits, drain)).await),
+        },
+        Ok(Ok(Some(Err(stranger)))) => return turn_away(&mut socket, &stranger, &limits).await,
+        // A probe that only connects is no news.
+        Ok(Ok(None)) | Err(_) => return,
+        Ok(Err(error)) => return tracing::debug!("connection lost: {error}"),
+    };
     if let Err(error) = served {
         tracing::debug!(%wire, "connection lost: {error}");
     }

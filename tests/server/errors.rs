@@ -1,6 +1,7 @@
 //! What is wrong gets the right status and a text that helps; the server lives on.
 
 use crate::harness::{Nginx, Reply, Server, read};
+use predictd_protocol::gateway::detect::Wire;
 use serde_json::json;
 
 /// A request and the error that it must get.
@@ -167,6 +168,17 @@ fn each_mistake_has_its_status_and_says_what_is_wrong() {
     }
     let alive = server.post("/predict/iris", "[[5.1, 3.5, 1.4, 0.2]]").ok();
     assert_eq!(alive["results"][0]["classes"][0]["label"], "setosa");
+}
+
+#[test]
+fn a_path_that_is_no_text_is_an_error_like_any_other() {
+    let server = Server::start();
+    for (method, target) in
+        [("GET", "/v2/models/%FF"), ("POST", "/predict/%FF"), ("POST", "/v2/models/%FF/infer")]
+    {
+        let reply = crate::wires::ask(&server, Wire::Http, method, target, &[], b"");
+        assert!(reply.error(400).contains("the path cannot be read"), "{target}");
+    }
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn http_answer(stream: &mut UnixStream, has_body: bool) -> Reply {
     Reply::parse(&bytes)
 }
 
-fn ask(
+pub(crate) fn ask(
     server: &Server,
     wire: Wire,
     method: &str,
