@@ -25,6 +25,16 @@ pub(crate) fn read(path: &str) -> Vec<u8> {
     fs::read(source(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// Where a program is that the tests cannot do without.
+#[track_caller]
+pub(crate) fn program(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Debian keeps servers where an ordinary user's PATH does not look.
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    let found = folders.map(|folder| folder.join(name)).find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("{name} is not installed here: scripts/setup.sh {name}"))
+}
+
 pub(crate) fn predictd() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_predictd"));
     command.env_remove("RUST_BACKTRACE").stdin(Stdio::null());
@@ -56,7 +66,9 @@ impl Server {
             command.arg("--model").arg(format!("{}={}", path.file_name().unwrap().display(), path.display()));
         }
         let mut server = Self { folder, process: Process::start(command) };
-        server.process.wait_until("it listens", || UnixStream::connect(server.folder.path().join("predictd.sock")).is_ok());
+        server.process.wait_until("it listens", || {
+            UnixStream::connect(server.folder.path().join("predictd.sock")).is_ok()
+        });
         server
     }
 
@@ -120,8 +132,17 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// Takes an answer apart, and checks what must hold for each.
+    /// Takes an answer of predictd apart, and checks what must hold for each.
     pub(crate) fn parse(answer: &[u8]) -> Self {
+        let reply = Self::read(answer);
+        let headers = &reply.headers;
+        assert_eq!(headers.iter().filter(|(name, _)| name == "content-length").count(), 1, "{headers:?}");
+        assert!(reply.header("x-request-id").is_some(), "{headers:?}");
+        reply
+    }
+
+    /// Takes anybody's answer apart.
+    pub(crate) fn read(answer: &[u8]) -> Self {
         let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("an answer has a head") + 4;
         let head = std::str::from_utf8(&answer[..end]).unwrap();
         let mut lines = head.lines();
@@ -130,11 +151,7 @@ impl Reply {
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
             .collect();
-        let reply = Self { status, headers, body: answer[end..].to_vec() };
-        let lengths: Vec<_> = reply.headers.iter().filter(|(name, _)| name == "content-length").collect();
-        assert_eq!(lengths.len(), 1, "{head}");
-        assert!(reply.header("x-request-id").is_some(), "{head}");
-        reply
+        Self { status, headers, body: answer[end..].to_vec() }
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -224,6 +241,21 @@ impl Process {
         }
     }
 
+    /// Waits until a connection to `port` is accepted.
+    #[track_caller]
+    pub(crate) fn wait_until_it_listens(&mut self, port: u16) {
+        let end = Instant::now() + PATIENCE;
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let ended = self.child.try_wait().unwrap();
+            if ended.is_some() || Instant::now() > end {
+                let (lines, seen) = &mut *self.log.lock().unwrap();
+                seen.extend(lines.iter());
+                panic!("it does not listen ({ended:?}):\n{}", seen.join("\n"));
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args(["-s", name, &self.id().to_string()]).status().unwrap();
         assert!(status.success());
@@ -248,6 +280,16 @@ impl Drop for Process {
     }
 }
 
+/// How nginx passes requests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    Uwsgi,
+    FastCgi,
+    /// As [`FastCgi`](Self::FastCgi), but a connection for each request.
+    FastCgiOnce,
+    Http,
+}
+
 /// nginx in front of a server, with the configuration that we ship.
 pub(crate) struct Nginx {
     pub(crate) url: String,
@@ -257,9 +299,24 @@ pub(crate) struct Nginx {
 
 impl Nginx {
     pub(crate) fn before(server: &Server) -> Self {
+        Self::by(server, Pass::Uwsgi)
+    }
+
+    pub(crate) fn by(server: &Server, pass: Pass) -> Self {
+        Self::with(server, pass, "")
+    }
+
+    /// The same with more configuration for its `server` block.
+    pub(crate) fn with(server: &Server, pass: Pass, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let socket = server.socket();
+        let (shipped, keepalive) = match pass {
+            Pass::Uwsgi => ("uwsgi.conf", ""),
+            Pass::FastCgi => ("fastcgi.conf", "keepalive 128;"),
+            Pass::FastCgiOnce => ("fastcgi.conf", ""),
+            Pass::Http => ("http.conf", "keepalive 128;"),
+        };
         let config = format!(
             "daemon off;
             master_process off;
@@ -273,27 +330,31 @@ impl Nginx {
                 fastcgi_temp_path tmp_fastcgi;
                 uwsgi_temp_path tmp_uwsgi;
                 scgi_temp_path tmp_scgi;
-                upstream predictd {{ server unix:{}; }}
+                upstream predictd {{ server unix:{}; {keepalive} }}
                 server {{
                     listen 127.0.0.1:{port};
-                    include uwsgi.conf;
+                    {more}
+                    include {shipped};
                 }}
             }}",
             socket.display()
         );
         fs::write(folder.path().join("nginx.conf"), config).unwrap();
-        fs::copy(source("nginx/uwsgi.conf"), folder.path().join("uwsgi.conf")).unwrap();
-        fs::copy("/etc/nginx/uwsgi_params", folder.path().join("uwsgi_params")).unwrap();
-        let mut command = Command::new("/usr/sbin/nginx");
-        command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
-        let process = Process::start(command);
-        let nginx = Self { url: format!("http://127.0.0.1:{port}"), _process: process, _folder: folder };
-        let end = Instant::now() + PATIENCE;
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < end, "nginx does not listen");
-            std::thread::park_timeout(Duration::from_millis(10));
+        let mut shipped_text = String::from_utf8(read(&format!("nginx/{shipped}"))).unwrap();
+        if pass == Pass::FastCgiOnce {
+            let kept = "fastcgi_keep_conn on;";
+            assert!(shipped_text.contains(kept));
+            shipped_text = shipped_text.replace(kept, "");
         }
-        nginx
+        fs::write(folder.path().join(shipped), shipped_text).unwrap();
+        for params in ["uwsgi_params", "fastcgi_params"] {
+            fs::copy(Path::new("/etc/nginx").join(params), folder.path().join(params)).unwrap();
+        }
+        let mut command = Command::new(program("nginx"));
+        command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
+        let mut process = Process::start(command);
+        process.wait_until_it_listens(port);
+        Self { url: format!("http://127.0.0.1:{port}"), _process: process, _folder: folder }
     }
 
     /// Asks by HTTP, on a connection of its own.
@@ -313,6 +374,6 @@ impl Nginx {
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

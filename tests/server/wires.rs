@@ -12,6 +12,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Method, target, headers, body.
+type Asked<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a [u8]);
+
 /// A request in the bytes of its wire, FastCGI's with id 1.
 fn request(wire: Wire, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     match wire {
@@ -128,7 +131,7 @@ fn the_same_request_gets_the_same_answer_by_every_wire() {
     let server = Server::start();
     let seven = read("models/digits/samples/7.png");
     let json = [("Content-Type", "application/json")];
-    let requests: [(&str, &str, &[(&str, &str)], &[u8]); 11] = [
+    let requests: [Asked<'_>; 11] = [
         ("GET", "/v2/health/live", &[], b""),
         ("GET", "/v2/models/iris?x=%20", &[], b""),
         ("GET", "/nowhere/a-b_c.d~e", &[], b""),
