@@ -1,3 +1,5 @@
+//! What `model.toml` may say, and what is said of its mistakes.
+
 use super::*;
 
 fn parse(text: &str) -> Result<Model, Error> {

@@ -1,3 +1,5 @@
+//! Rows of numbers into classes: order, ties, labels, and numbers that are none.
+
 use super::*;
 use half::f16;
 

@@ -1,3 +1,5 @@
+//! Pictures into tensors, by every key of the recipe, and recipes that do not fit their model.
+
 use super::*;
 
 const LIMIT: u64 = 50_000_000;

@@ -1,3 +1,5 @@
+//! Pictures of every format and of none, and those that are refused before memory is taken for them.
+
 use super::*;
 use image::{ExtendedColorType, ImageEncoder, codecs};
 
