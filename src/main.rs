@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    predictd::os::process::disable_onnxruntime_telemetry();
+    if !predictd::os::process::disable_onnxruntime_telemetry() {
+        eprintln!("predictd: warning: ORT_DISABLE_TELEMETRY cannot be set (is /proc there?); set it yourself");
+    }
     predictd::cli::main()
 }
