@@ -51,6 +51,17 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// Starts the workers; from then on models can be called.
+    ///
+    /// # Errors
+    /// Where a thread cannot be made.
+    pub fn start(self, config: &Config) -> anyhow::Result<App> {
+        tracing::info!("{}", self.layout);
+        let pool = Pool::start(&pool::Options { workers: self.layout.workers, queue: QUEUE })
+            .context("the workers cannot be started")?;
+        Ok(App::new(self.models, Arc::new(pool), config.limits.pixels))
+    }
+
     /// The workers there will be, in words.
     #[must_use]
     pub fn workers(&self) -> String {
@@ -87,11 +98,7 @@ pub enum Ending {
 /// # Errors
 /// Where an address cannot be listened on.
 pub async fn serve(config: &Config, prepared: Prepared, signals: &mut Signals) -> anyhow::Result<Ending> {
-    let Prepared { models, layout, .. } = prepared;
-    tracing::info!("{layout}");
-    let pool = Pool::start(&pool::Options { workers: layout.workers, queue: QUEUE })
-        .context("the workers cannot be started")?;
-    let app = App::new(models, Arc::new(pool), config.limits.pixels);
+    let app = prepared.start(config)?;
     let router = api::router(app.clone());
     let connections = Connections::new(config.limits.connections);
     let (drain, draining) = Drain::channel();

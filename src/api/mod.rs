@@ -5,6 +5,8 @@ mod health;
 mod predict;
 mod v2;
 
+pub use error::Error;
+
 use crate::{
     model::engine::Interrupt,
     pool::Pool,
@@ -17,7 +19,6 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use error::Error;
 use http::{Method, Uri, header};
 use predictd_protocol::inference::{tensor::Tensor, v2::Input};
 use std::{

@@ -63,9 +63,7 @@ impl Source {
             models: self.models,
             extra_models: self.model,
         };
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        config::load(self.config.as_deref(), environment, overrides)
+        config::load(self.config.as_deref(), config::environment(), overrides)
     }
 }
 

@@ -114,6 +114,21 @@ pub struct Overrides {
     pub extra_models: Vec<(String, PathBuf)>,
 }
 
+impl Config {
+    /// Reads the configuration as `predictd serve` without flags would: defaults, then `file`, then the environment.
+    ///
+    /// # Errors
+    /// What is wrong, by key.
+    pub fn load(file: Option<&Path>) -> Result<Self, Error> {
+        load(file, environment(), Overrides::default())
+    }
+}
+
+/// The variables of this process that are text.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 /// What is wrong with a configuration: each line a key and why.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]

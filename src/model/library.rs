@@ -67,7 +67,10 @@ pub fn find(configured: Option<&Path>) -> Result<PathBuf, LibraryError> {
 
 fn folders(program: Option<&Path>, environment: Option<&Path>) -> Vec<PathBuf> {
     let mut folders = Vec::new();
-    if let Some(beside) = program.and_then(Path::parent) {
+    // Cargo puts examples and tests a folder deeper than programs.
+    let deeper = |folder: &&Path| folder.ends_with("examples") || folder.ends_with("deps");
+    let beside = program.and_then(Path::parent);
+    if let Some(beside) = beside.filter(deeper).map_or(beside, Path::parent) {
         folders.push(beside.to_owned());
         folders.extend(beside.parent().map(|above| above.join("lib")));
         // A program installed by pip lies in the environment's bin, activated or not.
@@ -161,5 +164,7 @@ mod tests {
         assert!(error.contains("/nowhere/lib.so ([onnxruntime] library)"), "{error}");
         let looked = folders(Some(Path::new("/opt/predictd/bin/predictd")), Some(Path::new("/venv")));
         assert_eq!(looked, [Path::new("/opt/predictd/bin"), Path::new("/opt/predictd/lib")]);
+        let looked = folders(Some(Path::new("/src/target/debug/examples/handler")), None);
+        assert_eq!(looked, [Path::new("/src/target/debug"), Path::new("/src/target/lib")]);
     }
 }

@@ -82,6 +82,12 @@ pub struct Options {
     pub backlog: i32,
 }
 
+impl Default for Options {
+    fn default() -> Self {
+        Self { mode: 0o660, backlog: 4096 }
+    }
+}
+
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
