@@ -5,6 +5,7 @@
 mod commands;
 mod errors;
 mod harness;
+mod library;
 mod life;
 mod predict;
 mod uwsgi;
