@@ -34,7 +34,7 @@ pub enum Unavailable {
     Runtime(#[from] onnx::LoadError),
     /// An address that cannot be listened on.
     #[error("cannot listen on {0}")]
-    Bind(#[from] socket::BindError),
+    Bind(socket::BindError),
 }
 
 /// Work waiting in the pool before more is refused.

@@ -87,7 +87,7 @@ fn a_socket_that_is_served_is_not_taken() {
         .unwrap();
     assert_eq!(output.status.code(), Some(69));
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains("another server answers there"), "{error}");
+    assert_eq!(error.matches("another server answers there").count(), 1, "{error}");
     server.get("/v2/health/live").ok();
 }
 
