@@ -3,10 +3,11 @@
 use super::{BoxError, Handler};
 use crate::telemetry::access;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header, request, response};
 use http_body_util::{BodyExt, Full};
 use predictd_protocol::gateway::detect::Wire;
-use std::fmt;
+use std::{fmt, panic::AssertUnwindSafe};
 use tower::ServiceExt;
 
 /// What a request is called in every log line and in its answer.
@@ -49,18 +50,25 @@ pub(super) async fn exchange<H: Handler>(
     let mut line = access::Line::begin(wire.name(), &parts, body.len());
     parts.extensions.insert(id.clone());
     let request = Request::from_parts(parts, Full::new(body));
-    let response = match handler.oneshot(request).await {
-        Ok(response) => collect(response).await,
-        Err(error) => Err(error.into()),
+    let response = async {
+        let response = handler.oneshot(request).await.map_err(Into::into)?;
+        collect(response).await
     };
-    let response = response.unwrap_or_else(|error| {
-        tracing::error!(request_id = %id, "the handler failed: {error}");
-        plain(StatusCode::INTERNAL_SERVER_ERROR, "the handler failed")
-    });
+    // What the handler has touched is dropped with it, or shared behind its own locks.
+    let response = match AssertUnwindSafe(response).catch_unwind().await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => failed(&id, &error.to_string()),
+        Err(_) => failed(&id, "it panicked"),
+    };
     let (mut parts, body) = response.into_parts();
     parts.headers.insert(X_REQUEST_ID, id.0.clone());
     line.end(&id, &parts, body.len());
     (parts, body)
+}
+
+fn failed(id: &RequestId, reason: &str) -> Response<Bytes> {
+    tracing::error!(request_id = %id, "the handler failed: {reason}");
+    plain(StatusCode::INTERNAL_SERVER_ERROR, "the handler failed; the server's log has more")
 }
 
 async fn collect<B>(response: Response<B>) -> Result<Response<Bytes>, BoxError>
@@ -97,4 +105,32 @@ fn plain(status: StatusCode, reason: &str) -> Response<Bytes> {
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+
+    async fn status_of<H: Handler>(handler: H) -> (StatusCode, Bytes) {
+        let parts = Request::new(()).into_parts().0;
+        let (parts, body) = exchange(handler, Wire::Uwsgi, parts, Bytes::new()).await;
+        assert!(parts.headers.contains_key(X_REQUEST_ID));
+        (parts.status, body)
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_or_fails_answers_500() {
+        let panics = tower::service_fn(|_: Request<Full<Bytes>>| async {
+            assert!(std::hint::black_box(false), "on purpose");
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::new())))
+        });
+        let fails = tower::service_fn(|_: Request<Full<Bytes>>| async {
+            Err::<Response<Full<Bytes>>, _>(std::io::Error::other("on purpose"))
+        });
+        let said = Bytes::from_static(br#"{"error":"the handler failed; the server's log has more"}"#);
+        let expected = (StatusCode::INTERNAL_SERVER_ERROR, said);
+        assert_eq!(status_of(panics).await, expected);
+        assert_eq!(status_of(fails).await, expected);
+    }
 }

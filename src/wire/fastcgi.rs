@@ -9,7 +9,7 @@ use predictd_protocol::gateway::{
     cgi::{self, StatusLine},
     detect::Wire,
     fastcgi::{
-        Server,
+        self, Server,
         server::{Event, Incomplete, RequestId},
     },
 };
@@ -23,9 +23,6 @@ use tokio::{
     task::{AbortHandle, JoinSet},
     time::{Instant, sleep_until},
 };
-
-/// Bytes of one read.
-const READ: usize = 64 * 1024;
 
 /// Pieces of answers that one system call may send.
 const SEND_PIECES: usize = 16;
@@ -45,8 +42,9 @@ pub(super) async fn serve<H: Handler>(
         handler,
         progress: Instant::now(),
     };
-    connection.feed(&buffer)?;
+    let fed = connection.server.feed(&buffer);
     drop(buffer);
+    connection.fed(fed)?;
     connection.run(&mut socket, limits, drain).await?;
     if connection.server.lingers() {
         connection::linger(&mut socket).await;
@@ -74,13 +72,16 @@ struct Answer {
 
 /// What the socket did.
 enum Moved {
-    In(usize),
+    /// Bytes came in, and this is what the codec said of them.
+    In(Result<(), fastcgi::Error>),
+    /// The peer has closed.
+    End,
+    /// So many bytes went out.
     Out(usize),
 }
 
 impl<H: Handler> Connection<H> {
     async fn run(&mut self, socket: &mut Socket, limits: &Limits, drain: Drain) -> io::Result<()> {
-        let mut buffer = vec![0; READ];
         let mut draining = false;
         // Made once: a loop goes round several times a request.
         let mut begun = pin!(drain.begun());
@@ -92,9 +93,9 @@ impl<H: Handler> Connection<H> {
             tokio::select! {
                 biased;
                 Some(answer) = self.answers.join_next() => self.answered(answer),
-                moved = poll_fn(|cx| poll_move(&self.server, socket, cx, &mut buffer)) => match moved? {
-                    Moved::In(0) => return Ok(()),
-                    Moved::In(read) => self.feed(&buffer[..read])?,
+                moved = poll_fn(|cx| poll_move(&mut self.server, socket, cx)) => match moved? {
+                    Moved::In(fed) => self.fed(fed)?,
+                    Moved::End => return Ok(()),
                     Moved::Out(sent) => {
                         self.server.advance(sent);
                         self.progress = Instant::now();
@@ -117,9 +118,9 @@ impl<H: Handler> Connection<H> {
         Ok(())
     }
 
-    fn feed(&mut self, input: &[u8]) -> io::Result<()> {
+    /// Acts on what the codec has read, and closes where it says so.
+    fn fed(&mut self, fed: Result<(), fastcgi::Error>) -> io::Result<()> {
         self.progress = Instant::now();
-        let fed = self.server.feed(input);
         while let Some(event) = self.server.poll() {
             match event {
                 Event::Request { id, request, body } => self.begin(id, request, body),
@@ -202,12 +203,7 @@ enum Late {
 }
 
 /// Sends what there is to send, and receives what comes.
-fn poll_move(
-    server: &Server,
-    socket: &mut Socket,
-    cx: &mut Context<'_>,
-    buffer: &mut [u8],
-) -> Poll<io::Result<Moved>> {
+fn poll_move(server: &mut Server, socket: &mut Socket, cx: &mut Context<'_>) -> Poll<io::Result<Moved>> {
     let mut pieces = [IoSlice::new(&[]); SEND_PIECES];
     let mut count = 0;
     for (piece, chunk) in pieces.iter_mut().zip(server.chunks()) {
@@ -219,5 +215,8 @@ fn poll_move(
     {
         return Poll::Ready(sent.map(Moved::Out));
     }
-    socket.poll_receive(cx, buffer).map_ok(Moved::In)
+    socket.poll_receive(cx, usize::MAX, |bytes| match bytes {
+        [] => Moved::End,
+        bytes => Moved::In(server.feed(bytes)),
+    })
 }

@@ -230,9 +230,6 @@ struct Io {
     activity: Activity,
 }
 
-/// Bytes of one read.
-const READ: usize = 64 * 1024;
-
 impl Read for Io {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -245,15 +242,11 @@ impl Read for Io {
             self.start.advance(length);
             return Poll::Ready(Ok(()));
         }
-        let mut buffer = [0; READ];
-        let room = cursor.remaining().min(READ);
-        match self.socket.poll_receive(cx, &mut buffer[..room]) {
-            Poll::Ready(Ok(read)) => {
+        match self.socket.poll_receive(cx, cursor.remaining(), |bytes| cursor.put_slice(bytes)) {
+            Poll::Ready(received) => {
                 self.activity.received();
-                cursor.put_slice(&buffer[..read]);
-                Poll::Ready(Ok(()))
+                Poll::Ready(received)
             }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
                 self.activity.waits();
                 Poll::Pending

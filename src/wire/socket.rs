@@ -9,6 +9,7 @@ use rustix::{
     net::{self, RecvFlags, SendAncillaryBuffer, SendFlags},
 };
 use std::{
+    cell::RefCell,
     future::poll_fn,
     io::{self, IoSlice},
     net::SocketAddr,
@@ -16,6 +17,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 use tokio::{io::Interest, net::UnixStream};
+
+/// Bytes of one read where many connections wait at the same time.
+const SCRATCH: usize = 64 * 1024;
+
+thread_local! {
+    /// Where bytes land before it is known whose they are, so that a kept connection needs no buffer while it waits.
+    static RECEIVED: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into());
+}
 
 /// A non-blocking stream socket of any family.
 #[derive(Debug)]
@@ -55,14 +64,19 @@ impl Socket {
         .await
     }
 
-    /// Receives into `buffer`; 0 is the end of the stream.
-    pub(super) fn poll_receive(
+    /// Receives up to `room` bytes and lets `take` have them; none are the end of the stream.
+    pub(super) fn poll_receive<T>(
         &mut self,
         cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_attempt(cx, Interest::READABLE, &mut |fd| {
-            net::recv(fd, &mut *buffer, RecvFlags::empty()).map(|(read, _)| read)
+        room: usize,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Poll<io::Result<T>> {
+        RECEIVED.with_borrow_mut(|buffer| {
+            let room = room.min(buffer.len());
+            let received = self.poll_attempt(cx, Interest::READABLE, &mut |fd| {
+                net::recv(fd, &mut buffer[..room], RecvFlags::empty()).map(|(read, _)| read)
+            });
+            received.map_ok(|read| take(&buffer[..read]))
         })
     }
 
@@ -92,8 +106,7 @@ impl Socket {
 
     /// Waits until the peer has gone. What it sends meanwhile is nothing that we asked for, and discarded.
     pub(super) async fn closed(&mut self) {
-        let mut unwanted = [0; 512];
-        while let Ok(1..) = poll_fn(|cx| self.poll_receive(cx, &mut unwanted)).await {}
+        while let Ok(1..) = poll_fn(|cx| self.poll_receive(cx, SCRATCH, <[u8]>::len)).await {}
     }
 
     /// Tells the peer that no more will come.
