@@ -29,10 +29,10 @@ pub(super) fn run(source: Source) -> anyhow::Result<ExitCode> {
         };
     })?;
     let count = prepared.models.iter().count();
-    println!("{}", prepared.runtime);
-    println!("{}", prepared.workers());
+    println!("{}, {}", prepared.runtime, prepared.workers());
     if failed == 0 {
-        println!("{count} models are ready to be served on {}", addresses(&config));
+        let models = if count == 1 { "model is" } else { "models are" };
+        println!("{count} {models} ready to be served on {}", addresses(&config));
         return Ok(ExitCode::SUCCESS);
     }
     println!("{failed} of {} models cannot be served", failed + count);

@@ -70,7 +70,7 @@ pub enum FolderError {
     Name(String),
     /// The folder cannot be listed.
     #[error("{0} cannot be read: {1}")]
-    Unreadable(PathBuf, #[source] io::Error),
+    Unreadable(PathBuf, io::Error),
     /// `NAME.onnx` beside `NAME/`.
     #[error("'{0}' is there twice, as a folder and as {0}.onnx; remove one")]
     Twice(ModelName),

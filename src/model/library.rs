@@ -30,7 +30,7 @@ pub enum LibraryError {
     },
     /// It cannot be read.
     #[error("{0} cannot be read: {1}")]
-    Unreadable(PathBuf, #[source] io::Error),
+    Unreadable(PathBuf, io::Error),
 }
 
 /// Finds the library: `configured`, else `ORT_DYLIB_PATH`, else beside the program, else in the `lib` beside that, else in

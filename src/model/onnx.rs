@@ -37,6 +37,7 @@ const COPY_UP_TO: usize = 16 * 1024;
 #[derive(Clone, Debug)]
 pub struct Runtime {
     environment: Environment,
+    minor_version: Option<u32>,
 }
 
 /// Why ONNX Runtime or a model cannot be used.
@@ -71,13 +72,14 @@ impl Runtime {
         let environment = builder.with_name("predictd").with_telemetry(false).build();
         let environment = environment.map_err(|error| LoadError::Library(error.to_string()))?;
         environment.set_log_level(LogLevel::Fatal);
-        Ok(Self { environment })
+        Ok(Self { environment, minor_version: ort::util::probe(path) })
     }
 
-    /// Version and build of the library, as it says itself.
+    /// The library's version, as far as it is known.
     #[must_use]
     pub fn version(&self) -> String {
-        ort::info().to_owned()
+        self.minor_version
+            .map_or_else(|| "ONNX Runtime 1".to_owned(), |minor| format!("ONNX Runtime 1.{minor}"))
     }
 }
 

@@ -55,7 +55,7 @@ pub enum Cause {
     Settings(#[from] settings::Error),
     /// A file that cannot be read.
     #[error("{0} cannot be read: {1}")]
-    Unreadable(PathBuf, #[source] std::io::Error),
+    Unreadable(PathBuf, std::io::Error),
     /// A version that `versions` asks for.
     #[error("version {0} is asked for and not there")]
     NoVersion(u64),
@@ -64,10 +64,10 @@ pub enum Cause {
     Engine(#[from] onnx::LoadError),
     /// The input's recipe.
     #[error("[input]: {0}")]
-    Image(#[source] recipe::LoadError),
+    Image(recipe::LoadError),
     /// The output's recipe.
     #[error("[output]: {0}")]
-    Classification(#[source] recipe::LoadError),
+    Classification(recipe::LoadError),
     /// The output's labels.
     #[error("[output]: {0}")]
     Labels(#[from] labels::Error),

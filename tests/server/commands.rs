@@ -14,7 +14,15 @@ fn a_good_set_up_checks_out() {
     let models = source("models");
     let (code, out, err) = run(&["check", "--models", models.to_str().unwrap()]);
     assert_eq!(code, 0, "{out}{err}");
-    for part in ["ok", "digits", "iris", "measurements FP32 [-1, 4]", "cores allowed", "127.0.0.1:8090"] {
+    for part in [
+        "ok",
+        "digits",
+        "iris",
+        "measurements FP32 [-1, 4]",
+        "cores allowed",
+        "127.0.0.1:8090",
+        "ONNX Runtime 1.",
+    ] {
         assert!(
             out.contains(part) || part == "cores allowed" && out.contains("core allowed"),
             "{part}: {out}"
@@ -59,6 +67,14 @@ fn a_broken_model_exits_with_78_and_says_why() {
     let (code, _, err) = run(&["serve", "--models", models, "--listen", "unix:@predictd-test-broken"]);
     assert_eq!(code, 78, "{err}");
     assert!(err.contains("model 'broken'") && err.contains("Protobuf parsing failed"), "{err}");
+}
+
+#[test]
+fn a_folder_of_models_that_is_not_there_is_named_once() {
+    let (code, _, err) = run(&["check", "--models", "/nowhere"]);
+    assert_eq!(code, 78, "{err}");
+    assert_eq!(err.matches("No such file").count(), 1, "{err}");
+    assert!(err.contains("/nowhere cannot be read"), "{err}");
 }
 
 #[test]
