@@ -6,11 +6,8 @@ use predictd_protocol::gateway::{
     cgi::{self, StatusLine},
     detect::{self, Stranger, Wire},
 };
-use std::{io, sync::Arc, time::Duration};
+use std::{future::poll_fn, io, sync::Arc, time::Duration};
 use tokio::time::timeout;
-
-/// Bytes of a connection's first read: the whole of most requests.
-const FIRST_READ: usize = 16 * 1024;
 
 /// How long an unread rest may keep us after an early answer, and how much of it.
 const LINGER: Duration = Duration::from_secs(2);
@@ -18,7 +15,7 @@ const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Serves one connection to its end.
 pub(super) async fn serve<H: Handler>(mut socket: Socket, handler: H, limits: Arc<Limits>, drain: Drain) {
-    let mut buffer = Vec::with_capacity(FIRST_READ);
+    let mut buffer = Vec::new();
     let (wire, served) = match timeout(limits.head_timeout, first_bytes(&mut socket, &mut buffer, &limits))
         .await
     {
@@ -45,7 +42,11 @@ async fn first_bytes(
     limits: &Limits,
 ) -> io::Result<Option<Result<Wire, Stranger>>> {
     loop {
-        if socket.receive(buffer).await? == 0 {
+        let mut keep = |bytes: &[u8]| {
+            buffer.extend_from_slice(bytes);
+            bytes.len()
+        };
+        if poll_fn(|cx| socket.poll_receive(cx, usize::MAX, &mut keep)).await? == 0 {
             return Ok(None);
         }
         if let Some(found) = detect::detect(buffer, limits.wires).transpose() {

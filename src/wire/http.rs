@@ -16,7 +16,6 @@ use predictd_protocol::gateway::{
 };
 use std::{
     convert::Infallible,
-    future::poll_fn,
     io::{self, IoSlice},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -56,14 +55,14 @@ pub(super) async fn serve<H: Handler>(
     };
     let mut connection =
         http1::Builder::new().max_header_size(limits.protocol.head).serve_connection(io, service);
+    // Not `poll_without_shutdown`: an answer that came before its request had been read could be left unsent.
     let ended = tokio::select! {
-        ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(ended),
+        ended = &mut connection => Some(ended),
         () = activity.timed_out(limits) => None,
         () = drain.idle_is_over() => {
             Pin::new(&mut connection).graceful_shutdown();
-            let rest = poll_fn(|cx| connection.poll_without_shutdown(cx));
             tokio::select! {
-                ended = rest => Some(ended),
+                ended = &mut connection => Some(ended),
                 () = activity.timed_out(limits) => None,
             }
         }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`make bench`: what predictd costs beside a server that does nothing (null.c), both behind nginx's uwsgi_pass.
+"""`make bench`: what predictd costs by each of its wires, beside a server that does nothing (null.c, by uwsgi).
 
 The iris model by JSON: the cheapest request there is, so that the server is measured and not the model. Rounds are
 interleaved and their order is reversed every other time, since machines drift; read the ratios, not the rates.
@@ -34,10 +34,10 @@ http {{
     fastcgi_temp_path     tmp_fastcgi;
     uwsgi_temp_path       tmp_uwsgi;
     scgi_temp_path        tmp_scgi;
-    upstream predictd {{ server unix:{socket}; }}
+    upstream predictd {{ server unix:{socket}; {keepalive} }}
     server {{
         listen 127.0.0.1:{port};
-        include uwsgi.conf;
+        include {wire}.conf;
     }}
 }}
 """
@@ -79,13 +79,14 @@ def measure(folder, servers, options):
     log, script, answer = folder / "log", folder / "post.lua", folder / "answer"
     script.write_text(WRK_LUA % REQUEST.decode())
 
-    predictd = folder / "predictd.sock"
-    command = [target() / "release" / "predictd", "serve", "--listen", f"unix:{predictd}", "--admin", ""]
     environment = {**os.environ, "PREDICTD_LOG__ACCESS": str(options.access_log).lower()}
-    servers.append(Server("predictd", [*command, "--models", ROOT / "models"], predictd, log, environment))
+    for wire in ("uwsgi", "fastcgi", "http"):
+        address = folder / f"{wire}.sock"
+        command = [target() / "release" / "predictd", "serve", "--listen", f"unix:{address}", "--admin", ""]
+        servers.append(Server(wire, [*command, "--models", ROOT / "models"], address, log, environment, wire))
 
-    # The same bytes from both, so that nginx has the same work.
-    answer.write_bytes(ask(predictd))
+    # The same bytes from all, so that nginx has the same work.
+    answer.write_bytes(ask(folder / "uwsgi.sock"))
     require_right(answer.read_bytes())
     null = folder / "null.sock"
     subprocess.run(["cc", "-O2", "-o", folder / "null", ROOT / "tests/yardstick/null.c"], check=True)
@@ -118,10 +119,10 @@ def measure(folder, servers, options):
 
 
 class Server:
-    """A uwsgi server on a Unix socket, and an nginx of its own in front of it."""
+    """A server on a Unix socket, and an nginx of its own in front of it."""
 
-    def __init__(self, name, command, address, log, environment=None):
-        self.name, self.log, self.port, self.processes = name, log, free_port(), []
+    def __init__(self, name, command, address, log, environment=None, wire="uwsgi"):
+        self.name, self.log, self.port, self.wire, self.processes = name, log, free_port(), wire, []
         try:
             self.start(command, environment)
             self.wait_for(address.exists)
@@ -134,11 +135,14 @@ class Server:
     def nginx_prefix(self, address):
         prefix = self.log.parent / f"nginx-{self.port}"
         prefix.mkdir()
-        shutil.copy(ROOT / "nginx" / "uwsgi.conf", prefix)
-        shutil.copy("/etc/nginx/uwsgi_params", prefix)
+        shutil.copy(ROOT / "nginx" / f"{self.wire}.conf", prefix)
+        for params in ("uwsgi_params", "fastcgi_params"):
+            shutil.copy(f"/etc/nginx/{params}", prefix)
+        keepalive = "" if self.wire == "uwsgi" else "keepalive 128;"
         # Workers of a master that is root would become somebody who may not open the socket.
         user = "user root;" if os.geteuid() == 0 else ""
-        (prefix / "nginx.conf").write_text(NGINX_CONF.format(user=user, socket=address, port=self.port))
+        conf = NGINX_CONF.format(user=user, socket=address, port=self.port, keepalive=keepalive, wire=self.wire)
+        (prefix / "nginx.conf").write_text(conf)
         return prefix
 
     def start(self, command, environment=None):
