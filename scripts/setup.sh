@@ -2,8 +2,10 @@
 # Makes this machine ready for what is named, and does nothing where it is ready already:
 #
 #     scripts/setup.sh [nginx] [wrk] [curl] [cc] [c++] [make] [shellcheck] [onnxruntime]
+#                      [haproxy] [lighttpd] [apache2] [cgi-fcgi] [uwsgi] [uwsgi_curl]
 #
-# Commands come by apt-get (through sudo where we are not root), ONNX Runtime by scripts/onnxruntime.py.
+# Commands come by apt-get (through sudo where we are not root), ONNX Runtime by scripts/onnxruntime.py, and
+# uwsgi_curl by pip into a place of its own, target/tools.
 # Exit 69: something is missing and cannot be installed here; the text says why.
 set -euo pipefail
 
@@ -48,29 +50,55 @@ install_packages() {
 }
 
 # Debian starts what it installs. Whoever only wanted to try predictd did not ask for a server on port 80.
-stop_nginx_service() {
+stop_services() {
+    local service
     [[ -d /run/systemd/system ]] || return 0
-    say "switching Debian's own nginx service off again (on: systemctl enable --now nginx)"
-    as_root systemctl disable --now nginx >/dev/null 2>&1 || say "that failed: nginx may be listening on port 80"
+    for service in "$@"; do
+        say "switching Debian's own $service service off again (on: systemctl enable --now $service)"
+        as_root systemctl disable --now "$service" >/dev/null 2>&1 || say "that failed: $service may be running"
+    done
+}
+
+# By its hash: what pip fetches is run.
+install_uwsgi_curl() {
+    local tools=$1
+    say "pip install uwsgi-tools 1.1.1 into $tools"
+    python3 -m venv "$tools" >&2 || fail "python3 -m venv failed; on Debian: apt-get install python3-venv"
+    "$tools/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes -r /dev/stdin >&2 <<END || fail "pip could not fetch uwsgi-tools; it says why above"
+uwsgi-tools==1.1.1 --hash=sha256:7d557c83b1803962ea73c2f19688b0d5e7d212f382d0a1a0a4586ae0f34f4cb2
+END
 }
 
 main() {
-    local thing packages=()
+    local thing package target tools packages=() services=()
+    target=$(cd "$here/.." && realpath -m "${CARGO_TARGET_DIR:-target}")
+    tools=$target/tools
     for thing in "$@"; do
         case $thing in
         onnxruntime) can_fetch_onnxruntime || packages+=(python3-venv) ;;
         cc) have cc || packages+=(gcc libc6-dev) ;;
         c++) have c++ || packages+=(g++) ;;
-        nginx | wrk | curl | make | shellcheck) have "$thing" || packages+=("$thing") ;;
+        nginx | wrk | curl | make | shellcheck | haproxy | lighttpd) have "$thing" || packages+=("$thing") ;;
+        # The programs without the services.
+        apache2) have apache2 || packages+=(apache2-bin) ;;
+        uwsgi) have uwsgi || packages+=(uwsgi-core) ;;
+        cgi-fcgi) have cgi-fcgi || packages+=(libfcgi-bin) ;;
+        uwsgi_curl) python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv) ;;
         *) say "there is nothing called $thing to set up"; exit 64 ;;
         esac
     done
     if ((${#packages[@]})); then
         install_packages "${packages[@]}"
-        [[ " ${packages[*]} " != *" nginx "* ]] || stop_nginx_service
+        for package in "${packages[@]}"; do
+            case $package in nginx | haproxy | lighttpd) services+=("$package") ;; esac
+        done
+        stop_services "${services[@]}"
     fi
     if [[ " $* " == *" onnxruntime "* ]]; then
         "$here/onnxruntime.py"
+    fi
+    if [[ " $* " == *" uwsgi_curl "* && ! -x $tools/bin/uwsgi_curl ]]; then
+        install_uwsgi_curl "$tools"
     fi
 }
 

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 cd "$(dirname "$(dirname "$(readlink -f "$0")")")"
-tiers=(scripts check fuzz run)
+tiers=(scripts check front_ends fuzz run)
 
 # The scripts themselves.
 tier_scripts() {
@@ -19,7 +19,18 @@ END
 
 # Format, lints, unit and integration tests, documentation.
 tier_check() {
+    scripts/setup.sh curl
     scripts/check.sh
+}
+
+# The tests that `make check` leaves out: the other front ends and clients, and more ways to set nginx up.
+tier_front_ends() {
+    scripts/setup.sh nginx curl haproxy lighttpd apache2 cgi-fcgi uwsgi uwsgi_curl c++ onnxruntime
+    if cargo nextest --version >/dev/null 2>&1; then
+        cargo nextest run ${CI:+--locked} --workspace --run-ignored only
+    else
+        cargo test ${CI:+--locked} --workspace --lib --bins --tests -- --ignored
+    fi
 }
 
 # A smoke run of every fuzz target.

@@ -241,6 +241,13 @@ impl Process {
         }
     }
 
+    /// Whether a line of the log contains `text` by now.
+    pub(crate) fn has_line(&self, text: &str) -> bool {
+        let (lines, seen) = &mut *self.log.lock().unwrap();
+        seen.extend(lines.try_iter());
+        seen.iter().any(|line| line.contains(text))
+    }
+
     /// Waits until a connection to `port` is accepted.
     #[track_caller]
     pub(crate) fn wait_until_it_listens(&mut self, port: u16) {
@@ -249,7 +256,9 @@ impl Process {
             let ended = self.child.try_wait().unwrap();
             if ended.is_some() || Instant::now() > end {
                 let (lines, seen) = &mut *self.log.lock().unwrap();
-                seen.extend(lines.iter());
+                while let Ok(line) = lines.recv_timeout(Duration::from_millis(100)) {
+                    seen.push(line);
+                }
                 panic!("it does not listen ({ended:?}):\n{}", seen.join("\n"));
             }
             std::thread::park_timeout(Duration::from_millis(10));
