@@ -8,7 +8,7 @@ export PATH=$PATH:/usr/sbin:/sbin
 locked=${CI:+--locked}
 
 # A C++ compiler is for libFuzzer, in the crate of the fuzz targets.
-scripts/setup.sh nginx c++ onnxruntime
+scripts/setup.sh nginx curl c++ onnxruntime
 
 set -x
 cargo fmt --all --check

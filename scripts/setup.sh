@@ -83,7 +83,7 @@ main() {
         apache2) have apache2 || packages+=(apache2-bin) ;;
         uwsgi) have uwsgi || packages+=(uwsgi-core) ;;
         cgi-fcgi) have cgi-fcgi || packages+=(libfcgi-bin) ;;
-        uwsgi_curl) python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv) ;;
+        uwsgi_curl) [[ -x $tools/bin/uwsgi_curl ]] || python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv) ;;
         *) say "there is nothing called $thing to set up"; exit 64 ;;
         esac
     done
