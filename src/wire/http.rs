@@ -2,7 +2,9 @@
 
 use super::{Handler, Limits, connection, drain::Drain, exchange, socket::Socket};
 use bytes::{Buf, Bytes};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery,
+};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     body::{Body as _, Incoming},
@@ -93,6 +95,7 @@ async fn answer<H: Handler>(
     let mut state = State::Answered;
     let head_only = parts.method == Method::HEAD;
     parts.headers.remove("proxy");
+    join_repeated(&mut parts.headers);
     parts.uri = canonical(&parts.uri);
     let (mut parts, body) = match read(body, &limits).await {
         Ok(body) => exchange::exchange(handler, Wire::Http, parts, body).await,
@@ -112,6 +115,22 @@ async fn answer<H: Handler>(
         parts.headers.insert(header::CONTENT_LENGTH, length.into());
     }
     (Response::from_parts(parts, Full::new(body)), state)
+}
+
+/// Joins headers that are given several times, as the other wires do.
+fn join_repeated(headers: &mut HeaderMap) {
+    if headers.len() == headers.keys_len() {
+        return;
+    }
+    let repeated: Vec<HeaderName> =
+        headers.keys().filter(|name| headers.get_all(*name).iter().nth(1).is_some()).cloned().collect();
+    for name in repeated {
+        let separator: &[u8] = if name == header::COOKIE { b"; " } else { b", " };
+        let values: Vec<&[u8]> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
+        if let Ok(joined) = HeaderValue::from_bytes(&values.join(separator)) {
+            headers.insert(name, joined);
+        }
+    }
 }
 
 /// The path in its one spelling, so that it equals what the other wires give.

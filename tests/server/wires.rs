@@ -168,6 +168,16 @@ fn a_path_has_one_spelling_whichever_way_it_came() {
 }
 
 #[test]
+fn a_header_given_twice_is_one_header_on_every_wire() {
+    let server = Server::start();
+    for wire in Wire::ALL {
+        let reply = ask(&server, wire, "GET", "/v2", &[("X-Request-Id", "a"), ("X-Request-Id", "b")], b"");
+        // Together they are no id, so that there is a new one.
+        assert_eq!(reply.header("x-request-id").map(str::len), Some(32), "{wire}");
+    }
+}
+
+#[test]
 fn a_request_cut_anywhere_is_the_same_request() {
     let server = Server::start();
     for wire in Wire::ALL {
