@@ -26,7 +26,8 @@ pub use predictd_protocol::inference::{
     tensor::{Datatype, Tensor},
     v2::Input,
 };
-pub use wire::{Handler, Listener, RequestId};
+pub use telemetry::RequestId;
+pub use wire::{Handler, Listener};
 
 use anyhow::Context;
 

@@ -14,13 +14,13 @@ use crate::{
         socket,
     },
     pool::{self, Pool},
-    serving::{self, Models},
+    serving::{self, Model, Models},
     telemetry::logging,
     wire::{self, Connections, Drain, Listener},
 };
 use anyhow::Context;
 use predictd_protocol::gateway;
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::timeout};
 
 /// What cannot be had, so that no other configuration of models would help either.
@@ -37,14 +37,11 @@ pub enum Unavailable {
     Bind(socket::BindError),
 }
 
-/// Work waiting in the pool before more is refused.
-const QUEUE: usize = 256;
-
 /// Everything that requests are answered from.
 #[derive(Debug)]
 pub struct Prepared {
     /// The models, loaded and run once.
-    pub models: Models,
+    pub models: Vec<Model>,
     /// What ONNX Runtime calls itself.
     pub runtime: String,
     layout: Layout,
@@ -57,9 +54,16 @@ impl Prepared {
     /// Where a thread cannot be made.
     pub fn start(self, config: &Config) -> anyhow::Result<App> {
         tracing::info!("{}", self.layout);
-        let pool = Pool::start(&pool::Options { workers: self.layout.workers, queue: QUEUE })
-            .context("the workers cannot be started")?;
-        Ok(App::new(self.models, Arc::new(pool), config.limits.pixels))
+        let workers = &config.workers;
+        let options = pool::Options {
+            slow_after: workers.slow_after,
+            stuck_after: workers.stuck_after,
+            max_stuck: workers.max_stuck.unwrap_or(2 * self.layout.workers.len()),
+            workers: self.layout.workers,
+        };
+        let pool = Pool::start(options).context("the workers cannot be started")?;
+        let models = Models::open(self.models, &pool);
+        Ok(App::new(models, Arc::new(pool), config.limits.pixels))
     }
 
     /// The workers there will be, in words.
@@ -91,7 +95,14 @@ pub enum Ending {
     Drained,
     /// By a second signal, which did not wait.
     Cut(Signal),
+    /// As [`Drained`](Self::Drained), but there are threads whose run did not end.
+    Stuck,
+    /// By the pool: too many runs are stuck.
+    Broken,
 }
+
+/// How long runs that were told to end are waited for in the end.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Serves until a signal comes, then answers what has been accepted, for as long as `limits.drain`.
 ///
@@ -116,7 +127,13 @@ pub async fn serve(config: &Config, prepared: Prepared, signals: &mut Signals) -
     }
     tracing::info!("ready");
 
-    let signal = signals.next().await;
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        reason = app.pool.broken() => {
+            tracing::error!("{reason}: this process cannot go on, and ends; a new one can serve again");
+            return Ok(Ending::Broken);
+        }
+    };
     let open = connections.open();
     tracing::info!(open, "{}: answering what was accepted, taking nothing new", signal.name());
     app.drain();
@@ -135,8 +152,15 @@ pub async fn serve(config: &Config, prepared: Prepared, signals: &mut Signals) -
         }
         signal = signals.next() => Ending::Cut(signal),
     };
-    tracing::info!("stopped");
-    Ok(ending)
+    if app.pool.stop(PATIENCE) {
+        tracing::info!("stopped");
+        return Ok(ending);
+    }
+    tracing::warn!("stopped, in spite of runs that did not end when told to");
+    Ok(match ending {
+        Ending::Drained => Ending::Stuck,
+        other => other,
+    })
 }
 
 fn listeners(config: &Config) -> anyhow::Result<Vec<Listener>> {

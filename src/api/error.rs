@@ -1,10 +1,10 @@
 //! One table from what went wrong to status, text and metric label.
 
 use crate::{
-    model::{engine::RunError, folder::ModelName},
-    pool::Rejected,
+    model::folder::ModelName,
+    pool::{Failure, Rejected},
     recipe::PictureError,
-    serving::{InferError, InputError, Lookup},
+    serving::{InputError, Lookup},
 };
 use axum::{
     extract::rejection::PathRejection,
@@ -48,9 +48,9 @@ pub enum Error {
     /// The work panicked.
     #[error("model '{0}' failed in an unforeseen way; the server's log has more")]
     Panicked(ModelName),
-    /// There is no room for the work.
-    #[error("{0}; try again in a moment")]
-    Busy(#[from] Rejected),
+    /// There is no room for the work, or the model is closed.
+    #[error("model '{0}': {1}; try again in a moment")]
+    Busy(ModelName, Rejected),
     /// It took too long.
     #[error("model '{model}' gave no answer within {} ms", .deadline.as_millis())]
     Deadline {
@@ -69,12 +69,16 @@ impl From<PathRejection> for Error {
 }
 
 impl Error {
-    /// The run of `model` that failed.
-    pub(super) fn infer(model: &ModelName, error: InferError) -> Self {
-        match error {
-            InferError::Input(error) => error.into(),
-            InferError::Run(error @ RunError::Terminated) => Self::Model(model.clone(), error.to_string()),
-            InferError::Run(RunError::Failed(reason)) => Self::Model(model.clone(), reason),
+    /// That `model` has no answer within `deadline`.
+    pub(super) fn of(model: &ModelName, deadline: Duration, failure: Failure<Self>) -> Self {
+        let model = model.clone();
+        match failure {
+            Failure::Work(error) => error,
+            Failure::Run(reason) => Self::Model(model, reason),
+            Failure::Panicked => Self::Panicked(model),
+            Failure::Deadline => Self::Deadline { model, deadline },
+            Failure::Closed(reason) => Self::Busy(model, Rejected::Closed(reason)),
+            Failure::Stopped => Self::Busy(model, Rejected::Stopped),
         }
     }
 
@@ -88,7 +92,7 @@ impl Error {
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Image(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Model(..) | Self::Panicked(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy(..) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Deadline { .. } => StatusCode::GATEWAY_TIMEOUT,
         }
     }

@@ -8,10 +8,9 @@ mod v2;
 pub use error::Error;
 
 use crate::{
-    model::engine::Interrupt,
-    pool::Pool,
-    serving::{Model, Models},
-    telemetry::access::Work,
+    pool::{Inputs, Order, Pool},
+    serving::{Models, Served},
+    telemetry::{RequestId, access::Work},
 };
 use axum::{
     Router,
@@ -19,6 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use bytes::Bytes;
 use http::{Method, Uri, header};
 use predictd_protocol::inference::{tensor::Tensor, v2::Input};
 use std::{
@@ -26,7 +26,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// What the routes answer from.
@@ -62,31 +62,51 @@ impl App {
     /// # Errors
     /// Why there is no answer; it is a response already.
     pub async fn infer(&self, name: &str, inputs: Vec<Input>) -> Result<Vec<Tensor>, Error> {
-        let model = Arc::clone(self.models.find(name, None)?);
-        let run = {
-            let model = Arc::clone(&model);
-            move |interrupt: &Interrupt| {
-                model.infer(inputs, interrupt).map_err(|error| Error::infer(&model.name, error))
-            }
-        };
-        let (outputs, _) = self.work(&model, model.deadline, run).await?;
-        Ok(outputs)
+        let model = self.models.find(name, None)?;
+        let inputs = Inputs::Ready(model.arrange(inputs)?);
+        let call = Call { request: RequestId::random(), deadline: model.deadline };
+        Ok(run(model, call, inputs, Ok).await?.0)
     }
+}
 
-    /// Has the pool do `work` for `model`, until `deadline` has passed.
-    async fn work<T: Send + 'static>(
-        &self,
-        model: &Model,
-        deadline: Duration,
-        work: impl FnOnce(&Interrupt) -> Result<T, Error> + Send + 'static,
-    ) -> Result<(T, Work), Error> {
-        let ticket = self.pool.submit(work)?;
-        let Ok(done) = tokio::time::timeout(deadline, ticket).await else {
-            return Err(Error::Deadline { model: model.name.clone(), deadline });
-        };
-        let (result, work) = done.map_err(|_| Error::Panicked(model.name.clone()))?;
-        Ok((result?, work))
+/// What a request says of itself, whatever it is for.
+struct Call {
+    request: RequestId,
+    /// How long it may take, from now.
+    deadline: Duration,
+}
+
+/// Has the pool run `model` and make an answer of its outputs.
+async fn run<T: Send + 'static>(
+    model: &Served,
+    call: Call,
+    inputs: Inputs<Error>,
+    finish: impl FnOnce(Vec<Tensor>) -> Result<T, Error> + Send + 'static,
+) -> Result<(T, Work), Error> {
+    let Call { request, deadline } = call;
+    let order = Order { request, deadline: Instant::now() + deadline, inputs };
+    let ticket = model.lane.submit(order, finish).map_err(|why| Error::Busy(model.name.clone(), why))?;
+    ticket.await.map_err(|failure| Error::of(&model.name, deadline, failure))
+}
+
+/// Bodies up to this many bytes are read where they are: that costs less than to have a worker do it first.
+const SMALL: usize = 64 * 1024;
+
+/// Makes tensors of a body by `read`: now if it is small, else on a worker.
+fn inputs_of(
+    body: &Bytes,
+    read: impl FnOnce(&Bytes) -> Result<Vec<Tensor>, Error> + Send + 'static,
+) -> Result<Inputs<Error>, Error> {
+    if body.len() <= SMALL {
+        return Ok(Inputs::Ready(read(body)?));
     }
+    let body = body.clone();
+    Ok(Inputs::Later { prepare: Box::new(move || read(&body)), rows: 1 })
+}
+
+/// The request's id as the wires have given it.
+fn request_id(extensions: &http::Extensions) -> RequestId {
+    extensions.get().cloned().unwrap_or_else(RequestId::random)
 }
 
 /// All public routes.

@@ -1,14 +1,14 @@
 //! `POST /predict/{model}`: a picture, JSON, or raw bytes; the answer as a person would want it.
 
-use super::{AppState, Json, error::Error};
+use super::{AppState, Call, Json, SMALL, error::Error, inputs_of, request_id, run};
 use crate::{
-    model::engine::Interrupt,
+    pool::Inputs,
     recipe::{self, classification},
     serving::Model,
 };
 use axum::extract::{Path, Query, State, rejection::PathRejection};
 use bytes::Bytes;
-use http::{HeaderMap, Uri, header};
+use http::{Extensions, HeaderMap, Uri, header};
 use predictd_protocol::inference::{
     nested,
     predict::{self, Body},
@@ -16,7 +16,10 @@ use predictd_protocol::inference::{
     v2::Input,
 };
 use serde::Deserialize;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// What a request may ask for.
 #[derive(Default, Deserialize)]
@@ -31,22 +34,47 @@ pub(super) async fn predict(
     name: Result<Path<String>, PathRejection>,
     uri: Uri,
     headers: HeaderMap,
+    extensions: Extensions,
     body: Bytes,
 ) -> Result<Json, Error> {
     let Path(name) = name?;
     let Query(params) =
         Query::<Params>::try_from_uri(&uri).map_err(|error| Error::BadRequest(error.to_string()))?;
-    let model = Arc::clone(app.models.find(&name, params.version.as_deref())?);
+    let model = app.models.find(&name, params.version.as_deref())?;
     let top_k = params.top_k.as_deref().map(top_k).transpose()?;
     let asked = params.timeout.as_deref().map(timeout).transpose()?;
     let deadline = asked.map_or(model.deadline, |asked| asked.min(model.deadline));
-    let kind = Kind::of(&headers)?;
+    let call = Call { request: request_id(&extensions), deadline };
+    let mut kind = Kind::of(&headers)?;
+    if body.len() <= SMALL {
+        kind = kind.or_sniffed(model, &body)?;
+    }
     let pixels = app.pixels;
-    let work = {
-        let model = Arc::clone(&model);
-        move |interrupt: &_| answer(&model, kind, &body, pixels, top_k, interrupt)
+    let rows: Arc<OnceLock<Option<usize>>> = Arc::default();
+    let read = {
+        let (model, rows) = (Arc::clone(&model.model), Arc::clone(&rows));
+        move |body: &Bytes| {
+            let inputs = model.arrange(match kind.or_sniffed(&model, body)? {
+                Kind::Image => from_image(&model, body, pixels)?,
+                Kind::Raw => from_raw(&model, body)?,
+                Kind::Json | Kind::Unsaid => from_json(&model, body)?,
+            })?;
+            let _ = rows.set(inputs.first().and_then(|input| input.shape().first().copied()));
+            Ok(inputs)
+        }
     };
-    let (body, work) = app.work(&model, deadline, work).await?;
+    let inputs = match kind {
+        // A small picture may be a large one, packed well.
+        Kind::Image => Inputs::Later { prepare: Box::new(move || read(&body)), rows: 1 },
+        // What is raw already is only looked at.
+        Kind::Raw => Inputs::Ready(read(&body)?),
+        Kind::Json | Kind::Unsaid => inputs_of(&body, read)?,
+    };
+    let print = {
+        let model = Arc::clone(&model.model);
+        move |outputs: Vec<Tensor>| print(&model, rows.get().copied().flatten(), &outputs, top_k)
+    };
+    let (body, work) = run(model, call, inputs, print).await?;
     Ok(Json(body, work))
 }
 
@@ -110,25 +138,6 @@ impl Kind {
             )))
         }
     }
-}
-
-/// All of a request's work, on a worker.
-fn answer(
-    model: &Model,
-    kind: Kind,
-    body: &Bytes,
-    pixels: u64,
-    top_k: Option<usize>,
-    interrupt: &Interrupt,
-) -> Result<Vec<u8>, Error> {
-    let inputs = match kind.or_sniffed(model, body)? {
-        Kind::Image => from_image(model, body, pixels)?,
-        Kind::Raw => from_raw(model, body)?,
-        Kind::Json | Kind::Unsaid => from_json(model, body)?,
-    };
-    let rows = inputs.first().and_then(|input| input.tensor.shape().first().copied());
-    let outputs = model.infer(inputs, interrupt).map_err(|error| Error::infer(&model.name, error))?;
-    print(model, rows, &outputs, top_k)
 }
 
 fn from_image(model: &Model, body: &[u8], pixels: u64) -> Result<Vec<Input>, Error> {

@@ -1,12 +1,13 @@
 //! The Open Inference Protocol's calls for one model.
 
-use super::{AppState, Json, error::Error};
+use super::{AppState, Call, Json, error::Error, inputs_of, request_id, run};
 use crate::serving::Model;
 use axum::{
     extract::{Path, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use http::Extensions;
 use predictd_protocol::inference::{
     spec::TensorSpec,
     tensor::Tensor,
@@ -14,7 +15,7 @@ use predictd_protocol::inference::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What the path names.
 #[derive(Deserialize)]
@@ -57,31 +58,53 @@ pub(super) async fn ready(State(app): AppState, target: InPath) -> Result<Respon
 }
 
 /// `POST /v2/models/{model}[/versions/{version}]/infer`
-pub(super) async fn infer(State(app): AppState, target: InPath, body: Bytes) -> Result<Json, Error> {
+pub(super) async fn infer(
+    State(app): AppState,
+    target: InPath,
+    extensions: Extensions,
+    body: Bytes,
+) -> Result<Json, Error> {
     let Path(target) = target?;
-    let model = Arc::clone(app.models.find(&target.model, target.version.as_deref())?);
-    let deadline = model.deadline;
-    let work = {
-        let model = Arc::clone(&model);
-        move |interrupt: &_| {
-            let request = v2::parse(&body).map_err(|error| Error::BadRequest(error.to_string()))?;
-            let selected = model.select(&request.outputs)?;
-            let tensors =
-                model.infer(request.inputs, interrupt).map_err(|error| Error::infer(&model.name, error))?;
-            Ok(print(&model, request.id.as_deref(), &selected, &tensors))
+    let model = app.models.find(&target.model, target.version.as_deref())?;
+    let call = Call { request: request_id(&extensions), deadline: model.deadline };
+    // Known when the body has been read, which may be here or on a worker, and needed for the answer.
+    let wanted: Arc<OnceLock<Wanted>> = Arc::default();
+    let read = {
+        let (model, wanted) = (Arc::clone(&model.model), Arc::clone(&wanted));
+        move |body: &Bytes| {
+            let request = v2::parse(body).map_err(|error| Error::BadRequest(error.to_string()))?;
+            let outputs = model.select(&request.outputs)?;
+            let _ = wanted.set(Wanted { id: request.id, outputs });
+            Ok(model.arrange(request.inputs)?)
         }
     };
-    let (body, work) = app.work(&model, deadline, work).await?;
+    let inputs = inputs_of(&body, read)?;
+    let print = {
+        let model = Arc::clone(&model.model);
+        move |tensors: Vec<Tensor>| {
+            let wanted = wanted.get().expect("the request was read before it ran");
+            Ok(print(&model, wanted, &tensors))
+        }
+    };
+    let (body, work) = run(model, call, inputs, print).await?;
     Ok(Json(body, work))
 }
 
-fn print(model: &Model, id: Option<&str>, selected: &[usize], tensors: &[Tensor]) -> Vec<u8> {
+/// What a request says of its answer.
+struct Wanted {
+    id: Option<String>,
+    /// The outputs, by their places in the signature.
+    outputs: Vec<usize>,
+}
+
+fn print(model: &Model, wanted: &Wanted, tensors: &[Tensor]) -> Vec<u8> {
     let specs = &model.engine.signature().outputs;
-    let outputs = selected.iter().map(|&at| Output { name: &specs[at].name, tensor: &tensors[at] }).collect();
+    let outputs =
+        wanted.outputs.iter().map(|&at| Output { name: &specs[at].name, tensor: &tensors[at] }).collect();
     v2::print(&InferResponse {
         model_name: model.name.as_str(),
         model_version: &model.version.to_string(),
-        id,
+        id: wanted.id.as_deref(),
         outputs,
     })
 }

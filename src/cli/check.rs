@@ -28,7 +28,7 @@ pub(super) fn run(source: Source) -> anyhow::Result<ExitCode> {
             }
         };
     })?;
-    let count = prepared.models.iter().count();
+    let count = prepared.models.len();
     println!("{}, {}", prepared.runtime, prepared.workers());
     if failed == 0 {
         let models = if count == 1 { "model is" } else { "models are" };

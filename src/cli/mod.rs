@@ -48,6 +48,9 @@ struct Source {
     /// One model, a folder or an .onnx file, beside those of the folder (several times for several)
     #[arg(long, value_name = "NAME=PATH", value_parser = named_path)]
     model: Vec<(String, PathBuf)>,
+    /// Take models of kind "fake" too, which misbehave on purpose
+    #[arg(long)]
+    allow_fake: bool,
 }
 
 fn named_path(text: &str) -> Result<(String, PathBuf), String> {
@@ -62,6 +65,7 @@ impl Source {
             admin: self.admin,
             models: self.models,
             extra_models: self.model,
+            allow_fake: self.allow_fake,
         };
         config::load(self.config.as_deref(), config::environment(), overrides)
     }

@@ -1,8 +1,8 @@
 //! `predictd serve`
 
-use super::Source;
+use super::{INTERNAL, Source};
 use crate::{
-    os::signals::Signals,
+    os::{process, signals::Signals},
     server::{self, Ending},
 };
 use anyhow::Context;
@@ -13,18 +13,12 @@ use std::process::ExitCode;
 pub(super) struct Serve {
     #[command(flatten)]
     source: Source,
-    /// Serve models of kind "fake" too, which misbehave on purpose
-    #[arg(long)]
-    allow_fake: bool,
 }
 
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.source.load()?;
         server::start_logging(&config);
-        if self.allow_fake {
-            tracing::warn!("--allow-fake has no effect in this version");
-        }
         // One thread moves the bytes of all connections; the pool's threads do the work.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let ending = runtime.block_on(async {
@@ -38,9 +32,11 @@ impl Serve {
         });
         // What outlived the drain is not waited for.
         runtime.shutdown_background();
-        Ok(match ending? {
-            Ending::Drained => ExitCode::SUCCESS,
-            Ending::Cut(signal) => signal.exit_code().into(),
-        })
+        match ending? {
+            Ending::Drained => Ok(ExitCode::SUCCESS),
+            Ending::Cut(signal) => process::exit_now(signal.exit_code()),
+            Ending::Stuck => process::exit_now(0),
+            Ending::Broken => process::exit_now(INTERNAL),
+        }
     }
 }

@@ -37,6 +37,8 @@ pub struct Config {
     pub extra_models: Vec<(String, PathBuf)>,
     /// Whether a model that cannot be loaded keeps the server from starting.
     pub strict_models: bool,
+    /// Whether models of kind `"fake"` are served.
+    pub allow_fake: bool,
     /// The threads that run models.
     pub workers: Workers,
     /// Bounds on what peers may make us hold and wait for.
@@ -60,6 +62,12 @@ pub struct Workers {
     pub pin: Pin,
     /// Cores of one run.
     pub threads: usize,
+    /// A run that takes longer gives its place to another worker meanwhile.
+    pub slow_after: Duration,
+    /// A run that goes on for so long after it was told to end is stuck.
+    pub stuck_after: Duration,
+    /// So many stuck runs end the process; twice the number of workers if not given.
+    pub max_stuck: Option<usize>,
 }
 
 /// Where workers run.
@@ -112,6 +120,8 @@ pub struct Overrides {
     pub models: Option<String>,
     /// Models given one by one.
     pub extra_models: Vec<(String, PathBuf)>,
+    /// Whether models of kind `"fake"` are served.
+    pub allow_fake: bool,
 }
 
 impl Config {
@@ -175,7 +185,7 @@ pub fn load(
             }
         }
     }
-    let Overrides { listen, admin, models, extra_models } = overrides;
+    let Overrides { listen, admin, models, extra_models, allow_fake } = overrides;
     if !listen.is_empty() {
         builder = builder.set_override("listen", listen).map_err(fail)?;
     }
@@ -184,6 +194,7 @@ pub fn load(
     let raw: Raw = builder.build().and_then(config::Config::try_deserialize).map_err(fail)?;
     let mut config = meant(raw, notes)?;
     config.extra_models = extra_models;
+    config.allow_fake = allow_fake;
     Ok(config)
 }
 
@@ -219,6 +230,7 @@ fn meant(raw: Raw, mut notes: Vec<String>) -> Result<Config, Error> {
     for (key, zero) in [
         ("workers.threads", raw.workers.threads == 0),
         ("workers.count", raw.workers.count == Auto::Set(0)),
+        ("workers.max_stuck", raw.workers.max_stuck == Auto::Set(0)),
         ("limits.connections", raw.limits.connections == 0),
     ] {
         if zero {
@@ -237,6 +249,10 @@ fn meant(raw: Raw, mut notes: Vec<String>) -> Result<Config, Error> {
         Auto::Auto => None,
         Auto::Set(count) => Some(count),
     };
+    let max_stuck = match raw.workers.max_stuck {
+        Auto::Auto => None,
+        Auto::Set(max_stuck) => Some(max_stuck),
+    };
     let library = (raw.onnxruntime.library != "auto").then(|| raw.onnxruntime.library.into());
     Ok(Config {
         listen,
@@ -244,7 +260,15 @@ fn meant(raw: Raw, mut notes: Vec<String>) -> Result<Config, Error> {
         models: raw.models.into(),
         extra_models: Vec::new(),
         strict_models: raw.strict_models,
-        workers: Workers { count, pin, threads: raw.workers.threads },
+        allow_fake: false,
+        workers: Workers {
+            count,
+            pin,
+            threads: raw.workers.threads,
+            slow_after: raw.workers.slow_after.0,
+            stuck_after: raw.workers.stuck_after.0,
+            max_stuck,
+        },
         limits: Limits {
             head: usize::try_from(raw.limits.head.0).unwrap_or(usize::MAX),
             body: raw.limits.body.0,
@@ -287,9 +311,6 @@ fn not_yet(raw: &Raw, notes: &mut Vec<String>) {
         ("socket.owner", raw.socket.owner != default.socket.owner),
         ("socket.group", raw.socket.group != default.socket.group),
         ("socket.allow_users", raw.socket.allow_users != default.socket.allow_users),
-        ("workers.slow_after", raw.workers.slow_after != default.workers.slow_after),
-        ("workers.stuck_after", raw.workers.stuck_after != default.workers.stuck_after),
-        ("workers.max_stuck", raw.workers.max_stuck != default.workers.max_stuck),
         ("limits.in_flight", raw.limits.in_flight != default.limits.in_flight),
         ("onnxruntime.providers", raw.onnxruntime.providers != default.onnxruntime.providers),
         ("onnxruntime.fallback", raw.onnxruntime.fallback != default.onnxruntime.fallback),

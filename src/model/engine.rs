@@ -25,12 +25,15 @@ pub struct Signature {
     pub inputs: Vec<TensorSpec>,
     /// What it gives.
     pub outputs: Vec<TensorSpec>,
+    /// The names that the model gives to the first dimensions which may be of any size, each once: two mean that they are
+    /// not one batch.
+    pub row_names: Vec<String>,
 }
 
 impl Signature {
-    /// Whether several requests can be one run: every tensor has a first dimension that may be of any size.
+    /// Whether the first dimension of every tensor may be of any size: several requests could be one run.
     #[must_use]
-    pub fn batches(&self) -> bool {
+    pub fn has_free_rows(&self) -> bool {
         !self.inputs.is_empty() && self.inputs.iter().chain(&self.outputs).all(TensorSpec::has_free_rows)
     }
 
@@ -158,7 +161,11 @@ mod tests {
         };
         let check = |inputs: &[&[Option<usize>]], outputs: &[&[Option<usize>]], expected| {
             let specs = |shapes: &[&[Option<usize>]]| shapes.iter().map(|shape| spec(shape)).collect();
-            assert_eq!(Signature { inputs: specs(inputs), outputs: specs(outputs) }.batches(), expected);
+            assert_eq!(
+                Signature { inputs: specs(inputs), outputs: specs(outputs), row_names: Vec::new() }
+                    .has_free_rows(),
+                expected
+            );
         };
         check(&[&[None, Some(4)]], &[&[None], &[None, Some(3)]], true);
         check(&[&[None, Some(4)], &[]], &[&[None]], false);

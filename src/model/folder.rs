@@ -52,7 +52,7 @@ impl FromStr for ModelName {
 pub struct ModelFolder {
     /// The folder's name.
     pub name: ModelName,
-    /// Each version's file, lowest first.
+    /// Each version's file, lowest first; none where there is only a `model.toml`.
     pub versions: Vec<(u64, PathBuf)>,
     /// `model.toml`, if there is one.
     pub settings: Option<PathBuf>,
@@ -144,7 +144,8 @@ fn read_folder(name: &str, root: &Path) -> Result<ModelFolder, FolderError> {
         .collect();
     versions.sort();
     let single = there("model.onnx");
-    if single.is_none() && versions.is_empty() {
+    let settings = there("model.toml");
+    if single.is_none() && versions.is_empty() && settings.is_none() {
         return Err(FolderError::Empty(root.to_owned()));
     }
     let name: ModelName = name.parse()?;
@@ -153,13 +154,7 @@ fn read_folder(name: &str, root: &Path) -> Result<ModelFolder, FolderError> {
         Some(model) => versions.push((1, model)),
         None => {}
     }
-    Ok(ModelFolder {
-        name,
-        versions,
-        settings: there("model.toml"),
-        labels: there("labels.txt"),
-        root: root.to_owned(),
-    })
+    Ok(ModelFolder { name, versions, settings, labels: there("labels.txt"), root: root.to_owned() })
 }
 
 #[cfg(test)]
@@ -200,6 +195,7 @@ mod tests {
             &[("a", &[1])],
         );
         check(&["a/model.onnx", "a/2/notes.txt"], &[("a", &[1])]);
+        check(&["a/model.toml"], &[("a", &[])]);
         check(&[], &[]);
     }
 

@@ -4,12 +4,17 @@
 //! made nothing calls a method of it that needs `&mut`; every run has its own options and values.
 #![allow(unsafe_code)]
 
-use super::engine::{Engine, Interrupt, RunError, Signature, Terminate};
+use super::{
+    engine::{Engine, Interrupt, RunError, Signature, Terminate},
+    message::one_line,
+};
+use crate::config::model::GraphOptimization;
 use bytes::Bytes;
 use half::{bf16, f16};
 use ort::{
     AsPointer,
     environment::Environment,
+    ep::CPU,
     logging::LogLevel,
     memory::Allocator,
     session::{NoSelectedOutputs, RunOptions, Session, builder::GraphOptimizationLevel},
@@ -32,6 +37,19 @@ use std::{
 
 /// Outputs up to this many bytes are copied, so that ONNX Runtime has its memory back at once.
 const COPY_UP_TO: usize = 16 * 1024;
+
+/// How a model is to be run.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Threads of one run.
+    pub threads: usize,
+    /// What may be done to the graph.
+    pub optimization: GraphOptimization,
+    /// Whether memory is kept between runs.
+    pub memory_arena: bool,
+    /// Rows that a run usually has at most; what larger runs needed is given back after them.
+    pub usual_rows: usize,
+}
 
 /// ONNX Runtime, once it has been opened. There can be one in a process.
 #[derive(Clone, Debug)]
@@ -90,16 +108,52 @@ pub struct Onnx {
     signature: Signature,
     input_names: Vec<CString>,
     output_names: Vec<CString>,
+    shrinks: Shrinks,
+}
+
+/// Which runs give the arena's memory back, which else keeps what the largest run needed for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shrinks {
+    /// There is no arena, or every run is as large as every other.
+    Never,
+    /// Those of more rows.
+    Over(usize),
+    /// Sizes other than the rows' vary, so that any run may be the largest.
+    Always,
+}
+
+impl Shrinks {
+    fn of(signature: &Signature, options: &Options) -> Self {
+        let specs = || signature.inputs.iter().chain(&signature.outputs);
+        if !options.memory_arena || specs().all(|spec| spec.shape.iter().all(Option::is_some)) {
+            Self::Never
+        } else if signature.has_free_rows() && specs().all(|spec| spec.shape[1..].iter().all(Option::is_some))
+        {
+            Self::Over(options.usual_rows)
+        } else {
+            Self::Always
+        }
+    }
+
+    fn after(self, inputs: &[Tensor]) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Over(rows) => {
+                inputs.iter().any(|input| input.shape().first().is_some_and(|first| *first > rows))
+            }
+            Self::Always => true,
+        }
+    }
 }
 
 impl Onnx {
-    /// Loads the model at `path`, for runs of `threads` threads each.
+    /// Loads the model at `path`.
     ///
     /// # Errors
     /// What is wrong with the model, in one line.
-    pub fn load(runtime: &Runtime, path: &Path, threads: usize) -> Result<Self, LoadError> {
+    pub fn load(runtime: &Runtime, path: &Path, options: &Options) -> Result<Self, LoadError> {
         let session =
-            commit(runtime, path, threads).map_err(|error| LoadError::Model(one_line(error.message())))?;
+            commit(runtime, path, options).map_err(|error| LoadError::Model(one_line(error.message())))?;
         let inputs = session.inputs().iter().map(|outlet| spec("input", outlet)).collect::<Result<_, _>>()?;
         // What is no tensor is left out here, and not asked for in a run.
         let outputs: Vec<TensorSpec> =
@@ -107,7 +161,11 @@ impl Onnx {
         if let (Some(outlet), true) = (session.outputs().first(), outputs.is_empty()) {
             spec("output", outlet)?;
         }
-        let signature = Signature { inputs, outputs };
+        let mut row_names: Vec<String> =
+            session.inputs().iter().chain(session.outputs()).filter_map(row_name).collect();
+        row_names.sort();
+        row_names.dedup();
+        let signature = Signature { inputs, outputs, row_names };
         let names = |specs: &[TensorSpec]| {
             specs.iter().map(|spec| CString::new(&*spec.name)).collect::<Result<_, _>>()
         };
@@ -116,20 +174,29 @@ impl Onnx {
             session: Arc::new(session),
             input_names: names(&signature.inputs).map_err(nul)?,
             output_names: names(&signature.outputs).map_err(nul)?,
+            shrinks: Shrinks::of(&signature, options),
             signature,
         })
     }
 }
 
-fn commit(runtime: &Runtime, path: &Path, threads: usize) -> ort::Result<Session> {
+fn commit(runtime: &Runtime, path: &Path, options: &Options) -> ort::Result<Session> {
+    let level = match options.optimization {
+        GraphOptimization::Off => GraphOptimizationLevel::Disable,
+        GraphOptimization::Basic => GraphOptimizationLevel::Level1,
+        GraphOptimization::Extended => GraphOptimizationLevel::Level2,
+        GraphOptimization::All => GraphOptimizationLevel::All,
+    };
+    let cpu = CPU::default().with_arena_allocator(options.memory_arena).build();
     Session::builder(&runtime.environment)?
         .with_log_level(LogLevel::Fatal)?
-        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_optimization_level(level)?
         .with_inter_threads(1)?
-        .with_intra_threads(threads)?
+        .with_intra_threads(options.threads)?
         // A worker that spins takes its core from the others.
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
+        .with_execution_providers([cpu])?
         .commit_from_file(path)
 }
 
@@ -141,6 +208,15 @@ fn spec(kind: &'static str, outlet: &Outlet) -> Result<TensorSpec, LoadError> {
         datatype: datatype(*ty).ok_or_else(unsupported)?,
         shape: shape.iter().map(|dim| usize::try_from(*dim).ok()).collect(),
     })
+}
+
+/// What the model calls its first dimension if that may be of any size. Names that tf2onnx makes up, `unk__7`, say nothing.
+fn row_name(outlet: &Outlet) -> Option<String> {
+    let ValueType::Tensor { shape, dimension_symbols, .. } = outlet.dtype() else { return None };
+    let free = shape.first().is_some_and(|dim| *dim < 0);
+    let name =
+        dimension_symbols.first().filter(|name| free && !name.is_empty() && !name.starts_with("unk__"))?;
+    Some(name.clone())
 }
 
 fn datatype(element: TensorElementType) -> Option<Datatype> {
@@ -175,7 +251,11 @@ impl Engine for Onnx {
         let aligned: Vec<Aligned<'_>> = inputs.iter().map(Aligned::of).collect();
         let values =
             aligned.iter().map(Aligned::to_value).collect::<ort::Result<Vec<_>>>().map_err(failed)?;
-        let options = Arc::new(RunOptions::new().map_err(failed)?);
+        let mut options = RunOptions::new().map_err(failed)?;
+        if self.shrinks.after(inputs) {
+            options.set("memory.enable_memory_arena_shrinkage", "cpu:0").map_err(failed)?;
+        }
+        let options = Arc::new(options);
 
         let input_names: Vec<_> = self.input_names.iter().map(|name| name.as_ptr()).collect();
         let input_values: Vec<_> = values.iter().map(Value::ptr).collect();
@@ -386,41 +466,6 @@ impl<T: Number> AsRef<[u8]> for Kept<T> {
         let (_, data) = self.value.try_extract_tensor::<T>().expect("it has been extracted before");
         bytemuck::cast_slice(data)
     }
-}
-
-/// What a client or a log line may see of ONNX Runtime's message: no source file, no C++ signature, no path, one line.
-fn one_line(message: &str) -> String {
-    let message = message.rsplit("Status Message: ").next().unwrap_or(message);
-    let mut words = message.split_whitespace().peekable();
-    let mut kept: Vec<&str> = Vec::new();
-    while let Some(word) = words.next() {
-        if is_source_location(word) {
-            // A location is followed by the function that it lies in, up to the closing parenthesis of its parameters.
-            let mut depth = 0i32;
-            for word in words.by_ref() {
-                depth += i32::try_from(word.matches('(').count()).unwrap_or(0);
-                depth -= i32::try_from(word.matches(')').count()).unwrap_or(0);
-                if depth <= 0 && word.contains(')') {
-                    break;
-                }
-            }
-        } else if word.starts_with('/') && word.len() > 1 {
-            kept.push("(path)");
-        } else {
-            kept.push(word);
-        }
-    }
-    let text = kept.join(" ");
-    // "Load model from PATH failed:Protobuf parsing failed."
-    let text = text.strip_prefix("Load model from (path) ").unwrap_or(&text);
-    text.strip_prefix("failed:").unwrap_or(text).to_owned()
-}
-
-/// `/onnxruntime_src/.../gather.cc:42`
-fn is_source_location(word: &str) -> bool {
-    word.rsplit_once(':').is_some_and(|(file, line)| {
-        [".cc", ".h", ".cpp", ".hpp"].iter().any(|end| file.ends_with(end)) && line.parse::<u32>().is_ok()
-    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,9 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+const OPTIONS: Options =
+    Options { threads: 1, optimization: GraphOptimization::All, memory_arena: true, usual_rows: 8 };
+
 fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
@@ -25,7 +28,7 @@ fn runtime() -> &'static Runtime {
 
 fn load(model: &str) -> Onnx {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(model).join("model.onnx");
-    Onnx::load(runtime(), &path, 1).unwrap_or_else(|error| panic!("{model}: {error}"))
+    Onnx::load(runtime(), &path, &OPTIONS).unwrap_or_else(|error| panic!("{model}: {error}"))
 }
 
 fn run(engine: &Onnx, inputs: &[Tensor]) -> Result<Vec<Tensor>, RunError> {
@@ -52,8 +55,8 @@ fn a_signature_is_the_models() {
     };
     assert_eq!(print(&iris.signature().inputs), ["measurements FP32 [-1, 4]"]);
     assert_eq!(print(&iris.signature().outputs), ["probabilities FP32 [-1, 3]", "species INT64 [-1]"]);
-    assert!(iris.signature().batches());
-    assert!(!load("tests/data/models/busy").signature().batches());
+    assert!(iris.signature().has_free_rows());
+    assert!(!load("tests/data/models/busy").signature().has_free_rows());
 }
 
 #[test]
@@ -125,12 +128,12 @@ fn what_is_no_model_is_refused_in_one_line() {
         (&iris[..iris.len() / 2], "Protobuf parsing failed"),
     ] {
         std::fs::write(&path, content).unwrap();
-        let error = Onnx::load(runtime(), &path, 1).unwrap_err().to_string();
+        let error = Onnx::load(runtime(), &path, &OPTIONS).unwrap_err().to_string();
         assert!(error.contains(says) && !error.contains('\n'), "{error}");
         assert!(!error.contains(folder.path().to_str().unwrap()), "{error}");
     }
     std::fs::remove_file(&path).unwrap();
-    let error = Onnx::load(runtime(), &path, 1).unwrap_err().to_string();
+    let error = Onnx::load(runtime(), &path, &OPTIONS).unwrap_err().to_string();
     assert!(!error.contains('\n'), "{error}");
 }
 

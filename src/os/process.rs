@@ -4,8 +4,8 @@
 #![allow(unsafe_code)]
 
 use super::cpus::CpuId;
-use rustix::thread::CpuSet;
-use std::io;
+use rustix::{process::Pid, thread::CpuSet};
+use std::{fs, io};
 
 /// Keeps ONNX Runtime from calling home: it has no other switch that works once its library is open. False where the variable
 /// is not set and can no longer be, since there are other threads.
@@ -17,7 +17,7 @@ pub fn disable_onnxruntime_telemetry() -> bool {
     if std::env::var_os(NAME).is_some_and(|value| value == "1") {
         return true;
     }
-    let alone = std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1);
+    let alone = fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1);
     if alone {
         // SAFETY: setting a variable is unsound only beside another thread that reads the environment. There is no other
         // thread, and only this one could start one.
@@ -36,6 +36,55 @@ pub fn pin_current_thread(cpus: &[CpuId]) -> io::Result<()> {
         set.set(cpu.0);
     }
     Ok(rustix::thread::sched_setaffinity(None, &set)?)
+}
+
+/// What Linux calls a thread of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadId(Pid);
+
+/// The calling thread.
+#[must_use]
+pub fn current_thread() -> ThreadId {
+    ThreadId(rustix::thread::gettid())
+}
+
+/// Lets `thread` run on all of `cpus`, and only when nothing else wants to. It cannot be undone without rights.
+///
+/// # Errors
+/// Where the kernel refuses, or the thread is gone.
+pub fn push_aside(thread: ThreadId, cpus: &[CpuId]) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    for cpu in cpus {
+        set.set(cpu.0);
+    }
+    rustix::thread::sched_setaffinity(Some(thread.0), &set)?;
+    // Linux takes a thread's id for a process' and changes that thread alone: setpriority(2), "C library/kernel differences".
+    rustix::process::setpriority_process(Some(thread.0), 19)?;
+    Ok(())
+}
+
+/// The core that `thread` ran on last, as far as the kernel tells.
+#[must_use]
+pub fn core_of(thread: ThreadId) -> Option<usize> {
+    let stat = fs::read_to_string(format!("/proc/self/task/{}/stat", thread.0.as_raw_nonzero())).ok()?;
+    // proc_pid_stat(5): the name in parentheses is the second field, the processor the 39th.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(36)?.parse().ok()
+}
+
+/// Gives memory that has been freed back to the system, which the allocator would rather keep.
+pub fn release_free_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes a number and may be called at any time from any thread: malloc_trim(3).
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Ends the process at once: no destructors, no exit handlers. For when a thread cannot be ended, since the libraries' own
+/// handlers would pull the ground from under it.
+pub fn exit_now(code: u8) -> ! {
+    // SAFETY: it has no preconditions: _exit(2).
+    unsafe { libc::_exit(code.into()) }
 }
 
 /// Whether this process has root's rights.

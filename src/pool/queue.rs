@@ -1,67 +1,185 @@
-//! A bounded queue that worker threads wait on.
+//! What waits for one model, within a bound, and which of it a free worker takes. Time is an argument; there are no
+//! threads here.
 
-use super::Rejected;
+use super::{
+    batch,
+    job::{Job, JobId},
+};
+use predictd_protocol::inference::tensor::Tensor;
 use std::{
     collections::VecDeque,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
-/// First in, first out, up to a bound.
+/// How requests for a model share runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batching {
+    /// Whether rows of several requests may be one run.
+    pub joins: bool,
+    /// Rows in one run, at most; a request that has more runs alone.
+    pub max_rows: usize,
+    /// How long what could run waits for more rows.
+    pub max_delay: Duration,
+    /// Rows that may wait. A request that has more is taken where nothing else waits.
+    pub queue: usize,
+}
+
+/// A job whose tensors are there.
 #[derive(Debug)]
-pub(super) struct Queue<T> {
-    state: Mutex<State<T>>,
-    filled: Condvar,
-    bound: usize,
+pub(super) struct Ready {
+    pub job: Job,
+    pub inputs: Vec<Tensor>,
+    pub since: Instant,
 }
 
+/// What a worker does next.
 #[derive(Debug)]
-struct State<T> {
-    items: VecDeque<T>,
-    closed: bool,
+pub(super) enum Task {
+    /// Make a request's tensors.
+    Prepare(Job),
+    /// Run the model once for these, which are alike.
+    Run(Vec<Ready>),
 }
 
-impl<T> Queue<T> {
-    pub(super) fn new(bound: usize) -> Self {
-        let state = State { items: VecDeque::new(), closed: false };
-        Self { state: Mutex::new(state), filled: Condvar::new(), bound }
+/// When there is something to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Now,
+    At(Instant),
+    Never,
+}
+
+/// The requests that wait for one model.
+#[derive(Debug)]
+pub(super) struct Queue {
+    batching: Batching,
+    /// Without tensors yet, first come first.
+    raw: VecDeque<Job>,
+    /// With tensors, first come first.
+    ready: VecDeque<Ready>,
+    rows: usize,
+    ready_rows: usize,
+}
+
+/// There is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full {
+    pub waiting: usize,
+}
+
+impl Queue {
+    pub(super) fn new(batching: Batching) -> Self {
+        Self { batching, raw: VecDeque::new(), ready: VecDeque::new(), rows: 0, ready_rows: 0 }
     }
 
-    pub(super) fn push(&self, item: T) -> Result<(), Rejected> {
-        let mut state = self.lock();
-        if state.closed {
-            return Err(Rejected::Closed);
+    /// Rows that wait.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether `rows` more may wait.
+    pub(super) fn room_for(&self, rows: usize) -> Result<(), Full> {
+        let fits = self.rows.saturating_add(rows) <= self.batching.queue;
+        if fits || self.rows == 0 { Ok(()) } else { Err(Full { waiting: self.rows }) }
+    }
+
+    /// Takes in a job that still needs its tensors.
+    pub(super) fn push(&mut self, job: Job) {
+        self.rows += job.rows;
+        self.raw.push_back(job);
+    }
+
+    /// Takes in a job that has its tensors, before those that came later.
+    pub(super) fn push_ready(&mut self, mut job: Job, inputs: Vec<Tensor>, now: Instant) {
+        job.rows = batch::rows(&inputs).max(1);
+        self.rows += job.rows;
+        self.ready_rows += job.rows;
+        let at = self.ready.iter().rposition(|other| other.job.id < job.id).map_or(0, |before| before + 1);
+        self.ready.insert(at, Ready { job, inputs, since: now });
+    }
+
+    /// When a worker may take something.
+    pub(super) fn due(&self, now: Instant) -> Due {
+        let Some(first) = self.ready.front() else {
+            return if self.raw.is_empty() { Due::Never } else { Due::Now };
+        };
+        let enough = !self.batching.joins || self.ready_rows >= self.batching.max_rows;
+        let until = first.since + self.batching.max_delay;
+        if enough || !self.raw.is_empty() || until <= now { Due::Now } else { Due::At(until) }
+    }
+
+    /// What the next of `idle` workers, itself included, is to do: its share and no more, so that all have something.
+    pub(super) fn take(&mut self, now: Instant, idle: usize) -> Option<Task> {
+        if self.due(now) != Due::Now {
+            return None;
         }
-        if state.items.len() == self.bound {
-            return Err(Rejected::Full);
+        // Tensors first, until there is a full batch: that is what makes batches of pictures.
+        if (self.ready.is_empty() || self.ready_rows < self.batching.max_rows)
+            && let Some(job) = self.raw.pop_front()
+        {
+            self.rows -= job.rows;
+            return Some(Task::Prepare(job));
         }
-        state.items.push_back(item);
-        drop(state);
-        self.filled.notify_one();
-        Ok(())
+        let share = self.ready_rows.div_ceil(idle.max(1)).min(self.batching.max_rows);
+        let first = self.ready.pop_front()?;
+        let mut rows = first.job.rows;
+        let mut batch = vec![first];
+        let mut at = 0;
+        while self.batching.joins && rows < share && at < self.ready.len() {
+            let other = &self.ready[at];
+            if rows + other.job.rows <= share && batch::alike(&batch[0].inputs, &other.inputs) {
+                rows += other.job.rows;
+                batch.extend(self.ready.remove(at));
+            } else {
+                at += 1;
+            }
+        }
+        self.rows -= rows;
+        self.ready_rows -= rows;
+        Some(Task::Run(batch))
     }
 
-    /// Waits for an item; `None` once the queue is closed and empty.
-    pub(super) fn pop(&self) -> Option<T> {
-        let state = self.lock();
-        let mut state = self
-            .filled
-            .wait_while(state, |state| state.items.is_empty() && !state.closed)
-            .unwrap_or_else(PoisonError::into_inner);
-        state.items.pop_front()
+    /// Takes a job out, if it still waits.
+    pub(super) fn remove(&mut self, id: JobId) -> Option<Job> {
+        self.remove_where(|job| job.id == id).pop()
     }
 
-    /// Takes nothing more; what is queued is still given out.
-    pub(super) fn close(&self) {
-        self.lock().closed = true;
-        self.filled.notify_all();
+    /// Takes out what has waited too long.
+    pub(super) fn remove_expired(&mut self, now: Instant) -> Vec<Job> {
+        self.remove_where(|job| job.deadline <= now)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.lock().items.len()
+    /// Takes everything out.
+    pub(super) fn clear(&mut self) -> Vec<Job> {
+        self.remove_where(|_| true)
     }
 
-    /// A panic of another thread leaves the queue as it was: nothing here panics half-way.
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The first moment at which something has waited too long.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.raw.iter().chain(self.ready.iter().map(|ready| &ready.job)).map(|job| job.deadline).min()
+    }
+
+    fn remove_where(&mut self, mut which: impl FnMut(&Job) -> bool) -> Vec<Job> {
+        let mut removed = Vec::new();
+        // By index, since neither half of a `VecDeque` gives up its elements by condition.
+        for at in (0..self.raw.len()).rev() {
+            if which(&self.raw[at]) {
+                removed.extend(self.raw.remove(at));
+            }
+        }
+        for at in (0..self.ready.len()).rev() {
+            if which(&self.ready[at].job)
+                && let Some(ready) = self.ready.remove(at)
+            {
+                self.ready_rows -= ready.job.rows;
+                removed.push(ready.job);
+            }
+        }
+        self.rows -= removed.iter().map(|job| job.rows).sum::<usize>();
+        removed
     }
 }
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

@@ -1,41 +1,244 @@
-//! One pinned thread: takes work, does it, survives it.
+//! One thread of the pool: takes a task, does it, survives it.
 
-use super::{Job, queue::Queue};
-use crate::{
-    os::{cpus::CpuId, process},
-    telemetry::access::Work,
+use super::{
+    Shared, Timing, batch,
+    crew::WorkerNumber,
+    job::{Failed, Job},
+    queue::{Ready, Task},
+    schedule::{Assignment, Ended},
 };
+use crate::{
+    model::engine::{Engine, Interrupt, RunError},
+    os::process,
+};
+use predictd_protocol::inference::tensor::Tensor;
 use std::{
     any::Any,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    thread::{self, JoinHandle},
+    thread,
+    time::Instant,
 };
 
-/// Starts worker `number`, pinned to `cpus` if there are any.
-pub(super) fn start(number: usize, cpus: Vec<CpuId>, queue: Arc<Queue<Job>>) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-        if !cpus.is_empty()
-            && let Err(error) = process::pin_current_thread(&cpus)
-        {
-            tracing::warn!(worker = number, "cannot be pinned, and runs wherever it may: {error}");
-        }
-        while let Some(job) = queue.pop() {
-            work(number, job);
-        }
-    })
+/// Starts worker `number`: pinned to its cores, or wherever it may run if it stands in for another.
+pub(super) fn start(shared: &Arc<Shared>, number: WorkerNumber) -> io::Result<()> {
+    let name = if number > shared.options.workers.len() { "spare" } else { "worker" };
+    let thread = {
+        let shared = Arc::clone(shared);
+        thread::Builder::new().name(format!("{name}-{number}")).spawn(move || live(&shared, number))?
+    };
+    let mut threads = shared.threads();
+    threads.retain(|thread| !thread.is_finished());
+    threads.push(thread);
+    Ok(())
 }
 
-fn work(number: usize, job: Job) {
-    let Job { submitted, interrupt, run } = job;
-    if interrupt.is_terminated() {
-        return;
+fn live(shared: &Arc<Shared>, number: WorkerNumber) {
+    if let Some(cpus) = shared.options.workers.get(number - 1).filter(|cpus| !cpus.is_empty())
+        && let Err(error) = process::pin_current_thread(cpus)
+    {
+        tracing::warn!(worker = number, "cannot be pinned, and runs wherever it may: {error}");
     }
-    let begun = Work { queue_wait: submitted.elapsed(), batch_rows: 1, worker: number, ..Work::default() };
-    // What the work has touched is dropped with it; the engine is used by shared reference and locks what it changes.
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(&interrupt, begun))) {
-        tracing::error!(worker = number, "a run panicked: {}", message(&*panic));
+    shared.monitor.lock().introduce(number, process::current_thread());
+    while let Some(assignment) = next(shared, number) {
+        let lane = Arc::clone(&assignment.lane);
+        work(shared, number, assignment);
+        let ended = {
+            let mut schedule = shared.monitor.lock();
+            let ended = schedule.end(number, Instant::now());
+            if schedule.is_crowded() {
+                schedule.wake_all();
+            }
+            ended
+        };
+        tell(number, &lane, &ended);
+        if ended.stuck.is_some() && number <= shared.options.workers.len() {
+            // Pushed aside, this thread cannot take its priority back; a new one can.
+            match start(shared, number) {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(worker = number, "goes on with little priority: {error}"),
+            }
+        }
+    }
+}
+
+fn tell(number: WorkerNumber, lane: &str, ended: &Ended) {
+    if let Some(took) = ended.slow {
+        tracing::warn!(model = lane, worker = number, took_ms = took.as_millis(), "the slow run has ended");
+    }
+    match ended.stuck {
+        Some(true) => tracing::warn!(model = lane, "the stuck run has ended: the model is open again"),
+        Some(false) => tracing::warn!(model = lane, "a stuck run has ended; others keep the model closed"),
+        None => {}
+    }
+}
+
+/// Waits for a task; `None` where there is no place for this thread any more.
+fn next(shared: &Shared, number: WorkerNumber) -> Option<Assignment> {
+    let mut schedule = shared.monitor.lock();
+    loop {
+        let (now, idle) = (Instant::now(), schedule.idle() + 1);
+        if !schedule.is_superfluous(number)
+            && let Some(assignment) = schedule.take(number, idle, now)
+        {
+            if schedule.has_work(now) {
+                schedule.wake();
+            }
+            return Some(assignment);
+        }
+        if schedule.leave(number) {
+            // What this thread was woken for is another's now, and the others may have to leave too.
+            schedule.wake_all();
+            drop(schedule);
+            shared.watchdog.ring();
+            return None;
+        }
+        schedule = schedule.wait();
+    }
+}
+
+fn work(shared: &Shared, number: WorkerNumber, assignment: Assignment) {
+    let Assignment { task, lane, engine, interrupt } = assignment;
+    match task {
+        Task::Prepare(job) => prepare(shared, number, &lane, job),
+        Task::Run(batch) => {
+            Running { number, lane: &lane, engine: &*engine, interrupt: &interrupt }.run(batch);
+        }
+    }
+}
+
+fn prepare(shared: &Shared, number: WorkerNumber, lane: &str, mut job: Job) {
+    let begun = Instant::now();
+    // What the work has touched is dropped with it.
+    match catch_unwind(AssertUnwindSafe(|| job.work.prepare())) {
+        Ok(Some(_)) if !job.caller.is_open() => {}
+        Ok(Some(inputs)) => {
+            let now = Instant::now();
+            job.prepared = now - begun;
+            let requeued = shared.monitor.lock().requeue(number, job, inputs, now);
+            if let Err((caller, why)) = requeued {
+                caller.fail(why);
+            }
+        }
+        Ok(None) => {}
+        Err(panic) => {
+            tracing::error!(model = lane, request_id = %job.request, "making its tensors panicked: {}", message(&*panic));
+            job.caller.fail(Failed::Panicked);
+        }
+    }
+}
+
+/// A task of runs for alike requests.
+struct Running<'a> {
+    number: WorkerNumber,
+    lane: &'a str,
+    engine: &'a dyn Engine,
+    interrupt: &'a Interrupt,
+}
+
+/// Why a run gave nothing.
+enum Trouble {
+    Terminated,
+    Failed(String),
+    Panicked,
+}
+
+impl Running<'_> {
+    fn run(&self, mut batch: Vec<Ready>) {
+        batch.retain(|ready| ready.job.caller.is_open());
+        let Some((first, others)) = batch.split_first() else { return };
+        if others.is_empty() {
+            return batch.into_iter().for_each(|ready| self.run_alone(ready));
+        }
+        let begun = Instant::now();
+        let inputs: Vec<&[Tensor]> = batch.iter().map(|ready| &ready.inputs[..]).collect();
+        let rows: Vec<usize> = inputs.iter().map(|inputs| batch::rows(inputs)).collect();
+        let count = first.inputs.len();
+        debug_assert!(inputs.iter().all(|inputs| inputs.len() == count), "alike requests");
+        match self.attempt(&batch::join(&inputs)) {
+            Ok(outputs) => match batch::split(&outputs, &rows) {
+                Some(parts) => {
+                    let all = rows.iter().sum();
+                    let ran = begun.elapsed();
+                    for (ready, outputs) in batch.into_iter().zip(parts) {
+                        let timing = Timing { run: ran, batch_rows: all, ..self.timing(&ready.job, begun) };
+                        self.finish(ready.job, outputs, timing);
+                    }
+                }
+                None => {
+                    tracing::warn!(
+                        model = self.lane,
+                        "its outputs do not have a row for each row; requests are run one by one"
+                    );
+                    batch.into_iter().for_each(|ready| self.run_alone(ready));
+                }
+            },
+            Err(Trouble::Terminated) => {
+                batch.iter().for_each(|ready| _ = ready.job.caller.fail(Failed::Stopped));
+            }
+            // One of them may be the cause: the others should not pay for it.
+            Err(Trouble::Failed(_) | Trouble::Panicked) => {
+                batch.into_iter().for_each(|ready| self.run_alone(ready));
+            }
+        }
+    }
+
+    fn run_alone(&self, ready: Ready) {
+        let Ready { job, inputs, .. } = ready;
+        if !job.caller.is_open() {
+            return;
+        }
+        let begun = Instant::now();
+        match self.attempt(&inputs) {
+            Ok(outputs) => {
+                let rows = batch::rows(&inputs);
+                drop(inputs);
+                let timing = self.timing(&job, begun);
+                self.finish(job, outputs, Timing { run: begun.elapsed(), batch_rows: rows, ..timing });
+            }
+            Err(Trouble::Failed(reason)) => _ = job.caller.fail(Failed::Run(reason)),
+            Err(Trouble::Panicked) => _ = job.caller.fail(Failed::Panicked),
+            // Nobody waits any more, or the pool is ending.
+            Err(Trouble::Terminated) => _ = job.caller.fail(Failed::Stopped),
+        }
+    }
+
+    fn timing(&self, job: &Job, begun: Instant) -> Timing {
+        Timing {
+            queue_wait: (begun - job.submitted).saturating_sub(job.prepared),
+            prepare: job.prepared,
+            worker: self.number,
+            ..Timing::default()
+        }
+    }
+
+    fn attempt(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Trouble> {
+        // The engine is used by shared reference and locks what it changes.
+        match catch_unwind(AssertUnwindSafe(|| self.engine.run(inputs, self.interrupt))) {
+            Ok(Ok(outputs)) => Ok(outputs),
+            Ok(Err(RunError::Terminated)) => Err(Trouble::Terminated),
+            Ok(Err(RunError::Failed(reason))) => Err(Trouble::Failed(reason)),
+            Err(panic) => {
+                tracing::error!(
+                    model = self.lane,
+                    worker = self.number,
+                    "a run panicked: {}",
+                    message(&*panic)
+                );
+                Err(Trouble::Panicked)
+            }
+        }
+    }
+
+    fn finish(&self, mut job: Job, outputs: Vec<Tensor>, timing: Timing) {
+        if !job.caller.is_open() {
+            return;
+        }
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job.work.finish(outputs, timing))) {
+            tracing::error!(model = self.lane, request_id = %job.request, "making its answer panicked: {}", message(&*panic));
+            job.caller.fail(Failed::Panicked);
+        }
     }
 }
 

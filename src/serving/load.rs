@@ -1,13 +1,16 @@
 //! From a model's folder to a model that is ready: engine, recipes, warm-up.
 
-use super::{Model, Models};
+use super::{Model, trial};
 use crate::{
     config::{Config, model as settings},
     model::{
         engine::{Engine, Interrupt},
+        fake::Fake,
         folder::{self, FolderError, ModelFolder},
         onnx::{self, Onnx, Runtime},
     },
+    os::process,
+    pool::Batching,
     recipe::{self, classification, image, labels},
 };
 use predictd_protocol::inference::tensor::{self, Tensor};
@@ -71,8 +74,11 @@ pub enum Cause {
     /// The output's labels.
     #[error("[output]: {0}")]
     Labels(#[from] labels::Error),
+    /// Settings and no model.
+    #[error("there is a model.toml, and neither a model.onnx nor a version's folder with one")]
+    NoModel,
     /// Kind "fake".
-    #[error("kind = \"fake\" is not served by this version")]
+    #[error("kind = \"fake\" is for tests, and served only with --allow-fake")]
     Fake,
 }
 
@@ -94,7 +100,7 @@ pub fn load_all(
     runtime: &Runtime,
     threads: usize,
     progress: &mut dyn FnMut(&Loaded<'_>),
-) -> Result<Models, LoadError> {
+) -> Result<Vec<Model>, LoadError> {
     let mut folders = Vec::new();
     // Models given one by one need no folder.
     if config.extra_models.is_empty() || config.models.is_dir() {
@@ -112,7 +118,7 @@ pub fn load_all(
     let mut failed: Vec<LoadError> = Vec::new();
     for folder in &folders {
         let name = folder.name.as_str();
-        match load(folder, runtime, threads, &config.defaults, progress) {
+        match load(folder, config, runtime, threads, progress) {
             Ok(versions) => models.extend(versions),
             Err(cause) => {
                 let error = LoadError::Model { name: name.to_owned(), cause };
@@ -128,33 +134,57 @@ pub fn load_all(
         Some(first) if config.strict_models => {
             Err(LoadError::Several { failed: count, all, first: first.into() })
         }
-        _ => Ok(models.into_iter().collect()),
+        _ => Ok(models),
     }
 }
 
 fn load(
     folder: &ModelFolder,
+    config: &Config,
     runtime: &Runtime,
     threads: usize,
-    defaults: &toml::Table,
     progress: &mut dyn FnMut(&Loaded<'_>),
 ) -> Result<Vec<Model>, Cause> {
     let text = folder.settings.as_deref().map(read).transpose()?.unwrap_or_default();
-    let settings = settings::Model::parse(&text, "model.toml", defaults)?;
-    if settings.kind == settings::Kind::Fake {
-        return Err(Cause::Fake);
-    }
+    let settings = settings::Model::parse(&text, "model.toml", &config.defaults)?;
     let mut models = Vec::new();
-    for (version, path) in chosen(folder, &settings.versions)? {
-        let begun = Instant::now();
-        let model = load_version(folder, &settings, *version, path, runtime, threads)?;
-        warm_up(&model, &settings.warmup.runs(settings.batch.max_rows));
+    let mut take = |model: Model, begun: Instant| {
         let took = begun.elapsed();
-        tracing::info!(model = %model.name, version, took_ms = took.as_millis(), "loaded");
+        let (version, joins) = (model.version, model.batching.joins);
+        tracing::info!(model = %model.name, version, batches = joins, took_ms = took.as_millis(), "loaded");
         progress(&Loaded::Ready(&model, took));
         models.push(model);
+    };
+    if settings.kind == settings::Kind::Fake {
+        if !config.allow_fake {
+            return Err(Cause::Fake);
+        }
+        let begun = Instant::now();
+        let engine = Arc::new(Fake::new(settings.fake.clone()));
+        tracing::warn!(model = %folder.name, "a fake, which misbehaves on purpose: {:?}", settings.fake);
+        let batching = batching(&settings, engine.signature().has_free_rows());
+        take(model(folder, &settings, 1, engine, batching)?, begun);
+        return Ok(models);
     }
+    if folder.versions.is_empty() {
+        return Err(Cause::NoModel);
+    }
+    for (version, path) in chosen(folder, &settings.versions)? {
+        let begun = Instant::now();
+        take(load_version(folder, &settings, *version, path, runtime, threads)?, begun);
+    }
+    process::release_free_memory();
     Ok(models)
+}
+
+fn batching(settings: &settings::Model, joins: bool) -> Batching {
+    let settings::Batch { max_rows, max_delay, queue } = settings.batch;
+    Batching {
+        joins: joins && max_rows.get() > 1,
+        max_rows: max_rows.get(),
+        max_delay: max_delay.0,
+        queue: queue.get(),
+    }
 }
 
 fn read(path: &Path) -> Result<String, Cause> {
@@ -185,8 +215,33 @@ fn load_version(
     runtime: &Runtime,
     threads: usize,
 ) -> Result<Model, Cause> {
-    let threads = settings.session.threads.map_or(threads, NonZeroUsize::get);
-    let engine = Onnx::load(runtime, path, threads)?;
+    let options = onnx::Options {
+        threads: settings.session.threads.map_or(threads, NonZeroUsize::get),
+        optimization: settings.session.graph_optimization,
+        memory_arena: settings.session.memory_arena,
+        usual_rows: settings.batch.max_rows.get(),
+    };
+    let engine = Arc::new(Onnx::load(runtime, path, &options)?);
+    let mut batching = batching(settings, engine.signature().has_free_rows());
+    if batching.joins {
+        let verdict = trial::rows_are_independent(&*engine);
+        if let Some(reason) = verdict.reason_against() {
+            tracing::warn!(model = %folder.name, version, "requests are run one by one: {reason}");
+            batching.joins = false;
+        }
+    }
+    warm_up(folder, version, &*engine, &settings.warmup.runs(settings.batch.max_rows));
+    model(folder, settings, version, engine, batching)
+}
+
+/// Puts the recipes around an engine.
+fn model(
+    folder: &ModelFolder,
+    settings: &settings::Model,
+    version: u64,
+    engine: Arc<dyn Engine>,
+    batching: Batching,
+) -> Result<Model, Cause> {
     let signature = engine.signature();
     let image = settings.input.as_ref().map(|input| image::Recipe::new(input, &signature.inputs));
     let classes = settings.output.as_ref().map(|output| {
@@ -200,16 +255,17 @@ fn load_version(
         image: image.transpose().map_err(Cause::Image)?,
         classes: classes.transpose()?,
         deadline: settings.deadline.0,
-        engine: Arc::new(engine),
+        engine,
+        batching,
     })
 }
 
 /// Runs the model on zeros, since first runs are slow. Where its shapes are not known there is nothing to run it on, and
 /// a model that does not like zeros may still like requests.
-fn warm_up(model: &Model, rows: &[usize]) {
-    let signature = model.engine.signature();
+fn warm_up(folder: &ModelFolder, version: u64, engine: &dyn Engine, rows: &[usize]) {
+    let signature = engine.signature();
     // Without a free first dimension every size is the same.
-    let rows = if signature.batches() { rows } else { &rows[..rows.len().min(1)] };
+    let rows = if signature.has_free_rows() { rows } else { &rows[..rows.len().min(1)] };
     for &rows in rows {
         let inputs = signature.inputs.iter().map(|spec| {
             let dims = spec.shape.iter().enumerate();
@@ -219,8 +275,8 @@ fn warm_up(model: &Model, rows: &[usize]) {
             Tensor::from_bytes(spec.datatype, shape, vec![0; bytes].into()).ok()
         });
         let Some(inputs) = inputs.collect::<Option<Vec<_>>>() else { return };
-        if let Err(error) = model.engine.run(&inputs, &Interrupt::default()) {
-            tracing::warn!(model = %model.name, version = model.version, rows, "the warm-up failed: {error}");
+        if let Err(error) = engine.run(&inputs, &Interrupt::default()) {
+            tracing::warn!(model = %folder.name, version, rows, "the warm-up failed: {error}");
             return;
         }
     }

@@ -2,15 +2,14 @@
 
 mod load;
 mod registry;
+mod trial;
 
 pub use load::{LoadError, Loaded, load_all};
-pub use registry::{Lookup, Models};
+pub use registry::{Lookup, Models, Served};
 
 use crate::{
-    model::{
-        engine::{Engine, Interrupt, RunError},
-        folder::ModelName,
-    },
+    model::{engine::Engine, folder::ModelName},
+    pool::Batching,
     recipe::{classification, image},
 };
 use predictd_protocol::inference::{
@@ -34,6 +33,8 @@ pub struct Model {
     pub classes: Option<classification::Recipe>,
     /// How long a request may take, from its last byte to its outputs.
     pub deadline: Duration,
+    /// How requests share runs.
+    pub batching: Batching,
 }
 
 impl fmt::Debug for Model {
@@ -118,27 +119,7 @@ pub enum InputError {
     },
 }
 
-/// Why a model gave no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum InferError {
-    /// The inputs are not the model's.
-    #[error(transparent)]
-    Input(#[from] InputError),
-    /// The run ended without outputs.
-    #[error(transparent)]
-    Run(#[from] RunError),
-}
-
 impl Model {
-    /// Runs the model once, on the calling thread. Outputs are in the order of its signature.
-    ///
-    /// # Errors
-    /// Why there are none.
-    pub fn infer(&self, inputs: Vec<Input>, interrupt: &Interrupt) -> Result<Vec<Tensor>, InferError> {
-        let inputs = self.arrange(inputs)?;
-        Ok(self.engine.run(&inputs, interrupt)?)
-    }
-
     /// The names that requests for this model's outputs may use, checked, with their places in the signature. None given
     /// means all.
     ///
@@ -161,7 +142,10 @@ impl Model {
     }
 
     /// Puts tensors into the order of the signature, if they are what it takes.
-    fn arrange(&self, mut inputs: Vec<Input>) -> Result<Vec<Tensor>, InputError> {
+    ///
+    /// # Errors
+    /// What is wrong with them, by name.
+    pub fn arrange(&self, mut inputs: Vec<Input>) -> Result<Vec<Tensor>, InputError> {
         let specs = &self.engine.signature().inputs;
         let model = || self.name.clone();
         let mut arranged = Vec::with_capacity(specs.len());
@@ -211,7 +195,7 @@ impl Model {
     pub fn has_rows(&self) -> bool {
         let signature = self.engine.signature();
         let one = |spec: &TensorSpec| spec.shape.first() == Some(&Some(1));
-        signature.batches() || signature.inputs.iter().chain(&signature.outputs).all(one)
+        signature.has_free_rows() || signature.inputs.iter().chain(&signature.outputs).all(one)
     }
 }
 

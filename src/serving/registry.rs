@@ -1,13 +1,33 @@
 //! The models by name and version.
 
 use super::Model;
-use crate::model::folder::ModelName;
-use std::{collections::BTreeMap, sync::Arc};
+use crate::{
+    model::folder::ModelName,
+    pool::{Lane, Pool},
+};
+use std::{collections::BTreeMap, ops::Deref, sync::Arc};
+
+/// A model, and where requests for it go.
+#[derive(Debug)]
+pub struct Served {
+    /// What is run.
+    pub model: Arc<Model>,
+    /// Its queue.
+    pub lane: Lane,
+}
+
+impl Deref for Served {
+    type Target = Model;
+
+    fn deref(&self) -> &Model {
+        &self.model
+    }
+}
 
 /// The models that are served; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Models {
-    by_name: Arc<BTreeMap<ModelName, Vec<Arc<Model>>>>,
+    by_name: Arc<BTreeMap<ModelName, Vec<Arc<Served>>>>,
 }
 
 /// Why there is no such model.
@@ -21,25 +41,28 @@ pub enum Lookup {
     Version(String, String, String),
 }
 
-impl FromIterator<Model> for Models {
-    fn from_iter<I: IntoIterator<Item = Model>>(models: I) -> Self {
-        let mut by_name: BTreeMap<ModelName, Vec<Arc<Model>>> = BTreeMap::new();
+impl Models {
+    /// Gives each model its lane.
+    #[must_use]
+    pub fn open(models: Vec<Model>, pool: &Pool) -> Self {
+        let mut by_name: BTreeMap<ModelName, Vec<Arc<Served>>> = BTreeMap::new();
         for model in models {
-            by_name.entry(model.name.clone()).or_default().push(Arc::new(model));
+            let label = format!("{}/{}", model.name, model.version);
+            let lane = pool.open(&label, Arc::clone(&model.engine), model.batching.clone());
+            let name = model.name.clone();
+            by_name.entry(name).or_default().push(Arc::new(Served { model: Arc::new(model), lane }));
         }
         for versions in by_name.values_mut() {
             versions.sort_by_key(|model| model.version);
         }
         Self { by_name: Arc::new(by_name) }
     }
-}
 
-impl Models {
     /// The model of that name; its highest version if none is asked for.
     ///
     /// # Errors
     /// Where there is none.
-    pub fn find(&self, name: &str, version: Option<&str>) -> Result<&Arc<Model>, Lookup> {
+    pub fn find(&self, name: &str, version: Option<&str>) -> Result<&Arc<Served>, Lookup> {
         let versions = self.versions(name)?;
         let found = match version {
             None => versions.last(),
@@ -55,12 +78,12 @@ impl Models {
     ///
     /// # Errors
     /// Where there is none.
-    pub fn versions(&self, name: &str) -> Result<&[Arc<Model>], Lookup> {
+    pub fn versions(&self, name: &str) -> Result<&[Arc<Served>], Lookup> {
         self.by_name.get(name).map(Vec::as_slice).ok_or_else(|| Lookup::Unknown(name.to_owned()))
     }
 
     /// All models and versions, by name.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Model>> {
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Served>> {
         self.by_name.values().flatten()
     }
 }

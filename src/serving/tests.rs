@@ -1,7 +1,8 @@
 //! Inputs against signatures, names against models, with an engine that only echoes.
 
 use super::*;
-use crate::model::engine::Signature;
+use crate::model::engine::{Interrupt, RunError, Signature};
+use crate::pool::{self, Pool};
 
 struct Echo(Signature);
 
@@ -21,9 +22,10 @@ fn spec(name: &str, datatype: Datatype, shape: &[Option<usize>]) -> TensorSpec {
 
 fn model(name: &str, version: u64) -> Model {
     let specs = vec![spec("a", Datatype::Fp32, &[None, Some(2)]), spec("b", Datatype::Int64, &[])];
-    let engine = Arc::new(Echo(Signature { inputs: specs.clone(), outputs: specs }));
+    let engine = Arc::new(Echo(Signature { inputs: specs.clone(), outputs: specs, row_names: Vec::new() }));
     let deadline = Duration::from_secs(1);
-    Model { name: name.parse().unwrap(), version, engine, image: None, classes: None, deadline }
+    let batching = Batching { joins: false, max_rows: 1, max_delay: Duration::ZERO, queue: 1 };
+    Model { name: name.parse().unwrap(), version, engine, image: None, classes: None, deadline, batching }
 }
 
 fn input(name: &str, tensor: Tensor) -> Input {
@@ -40,14 +42,14 @@ fn b() -> Tensor {
 
 #[test]
 fn inputs_are_put_into_the_models_order() {
-    let outputs = model("m", 1).infer(vec![input("b", b()), input("a", a())], &Interrupt::default()).unwrap();
+    let outputs = model("m", 1).arrange(vec![input("b", b()), input("a", a())]).unwrap();
     assert_eq!(outputs, [a(), b()]);
 }
 
 #[test]
 fn inputs_that_do_not_fit_are_named() {
     let check = |inputs: Vec<Input>, says: &str| {
-        assert_eq!(model("m", 1).infer(inputs, &Interrupt::default()).unwrap_err().to_string(), says);
+        assert_eq!(model("m", 1).arrange(inputs).unwrap_err().to_string(), says);
     };
     check(vec![input("a", a())], "model 'm': input 'b' is missing");
     check(vec![input("a", a()), input("c", b())], "model 'm' has no input 'c'; it has 'a', 'b'");
@@ -75,7 +77,8 @@ fn outputs_are_selected_by_name_in_the_order_asked() {
 
 #[test]
 fn the_highest_version_answers_unless_another_is_asked_for() {
-    let models: Models = [model("m", 2), model("m", 10), model("n", 1)].into_iter().collect();
+    let pool = Pool::start(pool::Options::default()).unwrap();
+    let models = Models::open(vec![model("m", 2), model("m", 10), model("n", 1)], &pool);
     let version = |name, version| models.find(name, version).map(|model| model.version);
     assert_eq!(version("m", None), Ok(10));
     assert_eq!(version("m", Some("2")), Ok(2));

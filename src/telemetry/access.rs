@@ -16,8 +16,12 @@ pub const TARGET: &str = "access";
 pub struct Work {
     /// Waited for a worker.
     pub queue_wait: Duration,
-    /// On the worker.
+    /// A worker made its tensors.
+    pub prepare: Duration,
+    /// The model ran.
     pub run: Duration,
+    /// The worker made its answer of the outputs.
+    pub finish: Duration,
     /// Rows of the batch that it was part of.
     pub batch_rows: usize,
     /// The worker's number.
@@ -59,6 +63,7 @@ impl Line {
             sent,
             total_ms = milliseconds(self.begun.elapsed()),
             queue_ms = milliseconds(work.queue_wait),
+            prepare_ms = milliseconds(work.prepare),
             run_ms = milliseconds(work.run),
             batch_rows = work.batch_rows,
             worker = work.worker,

@@ -2,3 +2,6 @@
 
 pub mod access;
 pub mod logging;
+mod request_id;
+
+pub use request_id::RequestId;

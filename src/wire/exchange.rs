@@ -1,42 +1,20 @@
 //! One request to one response, the same whatever wire it came by: request id, handler, whole body, access log.
 
 use super::{BoxError, Handler};
-use crate::telemetry::access;
+use crate::telemetry::{RequestId, access};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header, request, response};
 use http_body_util::{BodyExt, Full};
 use predictd_protocol::gateway::detect::Wire;
-use std::{fmt, panic::AssertUnwindSafe};
+use std::panic::AssertUnwindSafe;
 use tower::ServiceExt;
-
-/// What a request is called in every log line and in its answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(HeaderValue);
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-impl RequestId {
-    /// The caller's id if it is 1 to 128 characters of `[A-Za-z0-9._:-]`, else a new one.
-    fn of(parts: &request::Parts) -> Self {
-        let given = parts.headers.get(&X_REQUEST_ID).filter(|id| {
-            let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._:-".contains(byte);
-            (1..=128).contains(&id.len()) && id.as_bytes().iter().all(plain)
-        });
-        given.map_or_else(Self::random, |id| Self(id.clone()))
-    }
-
-    /// 128 random bits.
-    fn random() -> Self {
-        let bits: u128 = fastrand::u128(..);
-        Self(HeaderValue::from_str(&format!("{bits:032x}")).expect("hex digits are a header value"))
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.to_str().unwrap_or_default())
-    }
+/// The caller's id if it may be one, else a new one.
+fn id_of(parts: &request::Parts) -> RequestId {
+    parts.headers.get(&X_REQUEST_ID).and_then(RequestId::of).unwrap_or_else(RequestId::random)
 }
 
 /// Lets `handler` answer `request`.
@@ -46,7 +24,7 @@ pub(super) async fn exchange<H: Handler>(
     mut parts: request::Parts,
     body: Bytes,
 ) -> (response::Parts, Bytes) {
-    let id = RequestId::of(&parts);
+    let id = id_of(&parts);
     let mut line = access::Line::begin(wire.name(), &parts, body.len());
     parts.extensions.insert(id.clone());
     let request = Request::from_parts(parts, Full::new(body));
@@ -61,7 +39,7 @@ pub(super) async fn exchange<H: Handler>(
         Err(_) => failed(&id, "it panicked"),
     };
     let (mut parts, body) = response.into_parts();
-    parts.headers.insert(X_REQUEST_ID, id.0.clone());
+    parts.headers.insert(X_REQUEST_ID, id.value().clone());
     line.end(&id, &parts, body.len());
     (parts, body)
 }
@@ -85,7 +63,7 @@ pub(super) fn refusal(wire: Wire, status: StatusCode, reason: &str) -> (response
     let id = RequestId::random();
     tracing::warn!(request_id = %id, wire = wire.name(), status = status.as_u16(), "refused: {reason}");
     let (mut parts, body) = plain(status, reason).into_parts();
-    parts.headers.insert(X_REQUEST_ID, id.0);
+    parts.headers.insert(X_REQUEST_ID, id.value().clone());
     if status == StatusCode::SERVICE_UNAVAILABLE {
         parts.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }

@@ -14,7 +14,6 @@ mod socket;
 mod uwsgi;
 
 pub use drain::Drain;
-pub use exchange::RequestId;
 pub use limits::Limits;
 pub use listener::{Connections, Listener, serve};
 

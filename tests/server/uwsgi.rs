@@ -123,7 +123,7 @@ fn slow_peers_are_not_waited_for() {
 
 #[test]
 fn a_client_that_goes_away_ends_its_run() {
-    let server = Server::with("[workers]\ncount = 1");
+    let server = Server::with("[workers]\ncount = 1\nslow_after = '60s'");
     let body = format!(r#"{{"inputs": {{"rounds": 2000000000, "x": [[{}]]}}}}"#, vec!["0.5"; 256].join(","));
     let mut stream = connect(&server);
     stream

@@ -209,7 +209,7 @@ fn a_body_over_the_limit_is_refused_by_every_wire() {
 
 #[test]
 fn a_client_that_goes_away_ends_its_run_on_every_wire() {
-    let server = Server::with("[workers]\ncount = 1");
+    let server = Server::with("[workers]\ncount = 1\nslow_after = '60s'");
     let body = format!(r#"{{"inputs": {{"rounds": 2000000000, "x": [[{}]]}}}}"#, vec!["0.5"; 256].join(","));
     for wire in Wire::ALL {
         let mut stream = connect(&server);

@@ -1,0 +1,225 @@
+//! Who works: the threads, their places, and the runs that they are at. Time is an argument.
+//!
+//! There are as many places as workers. A thread whose run is slow has none meanwhile, and a spare takes it; when the run
+//! ends there is one thread too many, and the spare leaves.
+
+use super::job::{Caller, Job, JobId};
+use crate::{model::engine::Interrupt, os::process::ThreadId, telemetry::RequestId};
+use std::{
+    fmt::{self, Write},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Tells models apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct LaneId(pub u64);
+
+/// A thread of the pool: the workers from 1, then those that stand in for them.
+pub(super) type WorkerNumber = usize;
+
+/// The threads.
+#[derive(Debug)]
+pub(super) struct Crew {
+    places: usize,
+    /// By number; `None` for a spare that has left.
+    threads: Vec<Option<Thread>>,
+    /// Threads that have a place: all but those whose run is slow.
+    placed: usize,
+}
+
+/// One thread of the pool.
+#[derive(Debug, Default)]
+struct Thread {
+    id: Option<ThreadId>,
+    run: Option<Run>,
+    /// It stands in for another, and ends when that one is back.
+    spare: bool,
+}
+
+/// What a thread is doing.
+pub(super) struct Run {
+    pub lane: LaneId,
+    pub begun: Instant,
+    pub interrupt: Arc<Interrupt>,
+    pub parts: Vec<Part>,
+    pub slow: bool,
+    pub terminated: Option<Instant>,
+    pub stuck: bool,
+}
+
+/// One caller's part in a run.
+pub(super) struct Part {
+    pub id: JobId,
+    pub request: RequestId,
+    pub deadline: Instant,
+    pub caller: Arc<dyn Caller>,
+    /// Answered, or gone.
+    pub over: bool,
+}
+
+/// A run, for a log line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Report {
+    pub lane: Arc<str>,
+    pub worker: WorkerNumber,
+    pub thread: Option<ThreadId>,
+    pub running: Duration,
+    /// Of the requests that it is for.
+    pub requests: Vec<RequestId>,
+}
+
+impl Crew {
+    pub(super) fn new(places: usize) -> Self {
+        Self { places, threads: (0..places).map(|_| Some(Thread::default())).collect(), placed: places }
+    }
+
+    fn thread(&mut self, worker: WorkerNumber) -> &mut Thread {
+        self.threads[worker - 1].get_or_insert_default()
+    }
+
+    /// Says which thread of the system a worker is.
+    pub(super) fn introduce(&mut self, worker: WorkerNumber, id: ThreadId) {
+        self.thread(worker).id = Some(id);
+    }
+
+    /// A worker has a task now.
+    pub(super) fn begin(&mut self, worker: WorkerNumber, run: Run) {
+        self.thread(worker).run = Some(run);
+    }
+
+    /// What a worker is at.
+    pub(super) fn run(&self, worker: WorkerNumber) -> Option<&Run> {
+        self.threads[worker - 1].as_ref()?.run.as_ref()
+    }
+
+    /// A worker has done its task; a slow one has its place back, which a spare will notice.
+    pub(super) fn end(&mut self, worker: WorkerNumber) -> Option<Run> {
+        let run = self.thread(worker).run.take()?;
+        self.placed += usize::from(run.slow);
+        Some(run)
+    }
+
+    /// More threads than places: a spare that waits should look.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.placed > self.places
+    }
+
+    /// Whether `worker` stands in for one that is back.
+    pub(super) fn is_superfluous(&self, worker: WorkerNumber) -> bool {
+        self.is_crowded() && self.threads[worker - 1].as_ref().is_some_and(|thread| thread.spare)
+    }
+
+    /// A thread ends, or could not be started.
+    pub(super) fn leave(&mut self, worker: WorkerNumber) {
+        self.placed -= 1;
+        self.threads[worker - 1] = None;
+    }
+
+    /// Threads that have not left.
+    pub(super) fn len(&self) -> usize {
+        self.threads.iter().flatten().count()
+    }
+
+    /// All that are at a task.
+    pub(super) fn busy(&mut self) -> impl Iterator<Item = (WorkerNumber, Option<ThreadId>, &mut Run)> {
+        let threads = self.threads.iter_mut().enumerate();
+        threads.filter_map(|(at, thread)| {
+            let Thread { id, run, .. } = thread.as_mut()?;
+            Some((at + 1, *id, run.as_mut()?))
+        })
+    }
+
+    /// Every task.
+    pub(super) fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.threads.iter().flatten().filter_map(|thread| thread.run.as_ref())
+    }
+
+    /// So many runs have become slow: gives the numbers of the spares that take their places.
+    pub(super) fn replace(&mut self, slow: usize) -> Vec<WorkerNumber> {
+        self.placed -= slow;
+        let mut spares = Vec::new();
+        while self.placed < self.places && spares.len() < slow {
+            self.placed += 1;
+            spares.push(self.add_spare());
+        }
+        spares
+    }
+
+    fn add_spare(&mut self) -> WorkerNumber {
+        let spare = Some(Thread { spare: true, ..Thread::default() });
+        // Never a worker's own number.
+        match (self.places..self.threads.len()).find(|at| self.threads[*at].is_none()) {
+            Some(at) => {
+                self.threads[at] = spare;
+                at + 1
+            }
+            None => {
+                self.threads.push(spare);
+                self.threads.len()
+            }
+        }
+    }
+}
+
+impl Run {
+    /// A task for the callers of `jobs`.
+    pub(super) fn new<'a>(lane: LaneId, jobs: impl Iterator<Item = &'a Job>, now: Instant) -> Self {
+        Self {
+            lane,
+            begun: now,
+            interrupt: Arc::new(Interrupt::default()),
+            parts: jobs.map(Part::of).collect(),
+            slow: false,
+            terminated: None,
+            stuck: false,
+        }
+    }
+
+    /// What ends the run, if nobody waits for it any more and it has not been told yet.
+    pub(super) fn terminate_if_over(&mut self, now: Instant) -> Option<Arc<Interrupt>> {
+        if self.terminated.is_some() || !self.parts.iter().all(|part| part.over) {
+            return None;
+        }
+        self.terminated = Some(now);
+        Some(Arc::clone(&self.interrupt))
+    }
+
+    /// The next moment at which it will have been at it for too long, in one way or another.
+    pub(super) fn alarm(&self, slow_after: Duration, stuck_after: Duration) -> Option<Instant> {
+        let deadline = self.parts.iter().filter(|part| !part.over).map(|part| part.deadline).min();
+        let slow = (!self.slow).then(|| self.begun + slow_after);
+        let stuck = self.terminated.filter(|_| !self.stuck).map(|terminated| terminated + stuck_after);
+        [deadline, slow, stuck].into_iter().flatten().min()
+    }
+}
+
+impl Part {
+    fn of(job: &Job) -> Self {
+        Self {
+            id: job.id,
+            request: job.request.clone(),
+            deadline: job.deadline,
+            caller: Arc::clone(&job.caller),
+            over: false,
+        }
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").field("lane", &self.lane).field("slow", &self.slow).finish_non_exhaustive()
+    }
+}
+
+impl Report {
+    /// The ids of the requests, as many as fit a line.
+    pub(super) fn requests(&self) -> String {
+        const SHOWN: usize = 8;
+        let mut text = self.requests.iter().take(SHOWN).map(RequestId::as_str).collect::<Vec<_>>().join(" ");
+        if self.requests.len() > SHOWN {
+            let _ = write!(text, " and {} more", self.requests.len() - SHOWN);
+        }
+        text
+    }
+}

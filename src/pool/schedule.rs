@@ -1,0 +1,460 @@
+//! Who does what, and who has been at it for too long: all models' queues, whose turn it is, and the runs under way.
+//!
+//! Time is an argument; there are no threads here. What is to be done outside of the lock comes out as [`Event`]s.
+
+use super::{
+    Rejected,
+    crew::{Crew, LaneId, Report, Run, WorkerNumber},
+    job::{Caller, Failed, Job, JobId},
+    queue::{Batching, Due, Queue, Task},
+};
+use crate::{
+    model::engine::{Engine, Interrupt},
+    os::process::ThreadId,
+};
+use predictd_protocol::inference::tensor::Tensor;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// What the rules of time are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// Workers that may be busy at once, slow ones aside; also the runs that one model may have at once.
+    pub places: usize,
+    pub slow_after: Duration,
+    pub stuck_after: Duration,
+    pub max_stuck: usize,
+}
+
+/// Everything that is waiting or under way.
+pub(super) struct Schedule {
+    rules: Rules,
+    lanes: BTreeMap<LaneId, Lane>,
+    /// The lanes where something waits, whose turn it is first.
+    turns: VecDeque<LaneId>,
+    crew: Crew,
+    stuck: usize,
+    /// When the watchdog will look next.
+    alarm: Option<Instant>,
+    /// Whether anything was begun since it looked.
+    active: bool,
+    stopped: bool,
+    next_id: u64,
+}
+
+/// One model: what waits for it, and what is known of its runs.
+struct Lane {
+    name: Arc<str>,
+    engine: Arc<dyn Engine>,
+    queue: Queue,
+    /// Tasks under way, slow ones included.
+    running: usize,
+    /// Why it is closed: for each stuck run what is to be said of it.
+    stuck: BTreeMap<WorkerNumber, String>,
+    /// Whether it is among the turns.
+    listed: bool,
+}
+
+/// A task for a worker.
+pub(super) struct Assignment {
+    pub task: Task,
+    pub lane: Arc<str>,
+    pub engine: Arc<dyn Engine>,
+    pub interrupt: Arc<Interrupt>,
+}
+
+/// What the watchdog has to do, with the lock released.
+pub(super) enum Event {
+    /// The caller's time is up.
+    Fail(Arc<dyn Caller>, Failed),
+    /// Nobody waits for the run any more.
+    Terminate(Arc<Interrupt>),
+    /// The run has become slow: somebody stands in for its worker.
+    Slow(Report),
+    /// The run was told to end, and did not: its model is closed.
+    Stuck(Report),
+    /// Too many are stuck.
+    Fatal(String),
+    /// A thread of this number is wanted.
+    Spare(WorkerNumber),
+}
+
+/// Who has to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// There is something to take.
+    pub worker: bool,
+    /// The alarm is earlier than it was.
+    pub watchdog: bool,
+}
+
+/// What a cancelled job leaves behind, to be dropped with the lock released.
+#[derive(Debug, Default)]
+pub(super) struct Cancelled {
+    /// It was waiting.
+    pub _job: Option<Job>,
+    /// It was the last that its run was for.
+    pub interrupt: Option<Arc<Interrupt>>,
+    /// The alarm is earlier than it was.
+    pub watchdog: bool,
+}
+
+/// What a thread has to say or do after its task.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// It had been slow, and took so long.
+    pub slow: Option<Duration>,
+    /// It had been stuck; true where its model is open again.
+    pub stuck: Option<bool>,
+}
+
+impl Schedule {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            lanes: BTreeMap::new(),
+            turns: VecDeque::new(),
+            crew: Crew::new(rules.places),
+            stuck: 0,
+            alarm: None,
+            active: false,
+            stopped: false,
+            next_id: 0,
+        }
+    }
+
+    pub(super) fn open_lane(
+        &mut self,
+        name: Arc<str>,
+        engine: Arc<dyn Engine>,
+        batching: Batching,
+    ) -> LaneId {
+        let id = LaneId(self.next_number());
+        let queue = Queue::new(batching);
+        let lane = Lane { name, engine, queue, running: 0, stuck: BTreeMap::new(), listed: false };
+        self.lanes.insert(id, lane);
+        id
+    }
+
+    /// Forgets a model. Its runs go on; what waits for it is given back.
+    pub(super) fn close_lane(&mut self, id: LaneId) -> Vec<Job> {
+        self.turns.retain(|turn| *turn != id);
+        self.lanes.remove(&id).map(|mut lane| lane.queue.clear()).unwrap_or_default()
+    }
+
+    /// Rows that wait for a model.
+    pub(super) fn waiting(&self, id: LaneId) -> usize {
+        self.lanes.get(&id).map_or(0, |lane| lane.queue.rows())
+    }
+
+    /// Why a model is closed, if it is.
+    pub(super) fn closed(&self, id: LaneId) -> Option<String> {
+        self.lanes.get(&id)?.stuck.values().next().cloned()
+    }
+
+    /// A name for a job that comes after all others.
+    pub(super) fn next_job(&mut self) -> JobId {
+        JobId(self.next_number())
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// Queues a job; with its tensors if there are any yet.
+    pub(super) fn submit(
+        &mut self,
+        lane: LaneId,
+        job: Job,
+        inputs: Option<Vec<Tensor>>,
+        now: Instant,
+    ) -> Result<Wanted, Rejected> {
+        if self.stopped {
+            return Err(Rejected::Stopped);
+        }
+        let Some(to) = self.lanes.get_mut(&lane) else { return Err(Rejected::Stopped) };
+        if let Some(reason) = to.stuck.values().next() {
+            return Err(Rejected::Closed(reason.clone()));
+        }
+        to.queue.room_for(job.rows).map_err(|full| Rejected::Full(full.waiting))?;
+        let mut next = job.deadline.min(now + self.rules.slow_after);
+        match inputs {
+            None => to.queue.push(job),
+            Some(inputs) => to.queue.push_ready(job, inputs, now),
+        }
+        if let Due::At(due) = to.queue.due(now) {
+            next = next.min(due);
+        }
+        self.list(lane);
+        self.active = true;
+        let worker = self.lanes.get(&lane).is_some_and(|lane| self.is_due(lane, now));
+        Ok(Wanted { worker, watchdog: self.set_alarm(next) })
+    }
+
+    /// Sets the alarm to `at` if it is later; says whether it was.
+    fn set_alarm(&mut self, at: Instant) -> bool {
+        let earlier = self.alarm.is_none_or(|alarm| at < alarm);
+        if earlier {
+            self.alarm = Some(at);
+        }
+        earlier
+    }
+
+    fn list(&mut self, id: LaneId) {
+        if let Some(lane) = self.lanes.get_mut(&id)
+            && !lane.listed
+        {
+            lane.listed = true;
+            self.turns.push_back(id);
+        }
+    }
+
+    /// Whether there is something that a worker could take.
+    pub(super) fn has_work(&self, now: Instant) -> bool {
+        self.turns.iter().filter_map(|id| self.lanes.get(id)).any(|lane| self.is_due(lane, now))
+    }
+
+    fn is_due(&self, lane: &Lane, now: Instant) -> bool {
+        lane.stuck.is_empty() && lane.running < self.rules.places && lane.queue.due(now) == Due::Now
+    }
+
+    /// What `worker`, one of `idle` that have nothing to do, is to do next. Models take turns.
+    pub(super) fn take(&mut self, worker: WorkerNumber, idle: usize, now: Instant) -> Option<Assignment> {
+        for _ in 0..self.turns.len() {
+            let id = self.turns.pop_front()?;
+            let Some(lane) = self.lanes.get(&id) else { continue };
+            let task = if self.is_due(lane, now) {
+                self.lanes.get_mut(&id).and_then(|lane| lane.queue.take(now, idle))
+            } else {
+                None
+            };
+            let Some(lane) = self.lanes.get_mut(&id) else { continue };
+            lane.listed = lane.queue.due(now) != Due::Never;
+            if lane.listed {
+                self.turns.push_back(id);
+            }
+            let Some(task) = task else { continue };
+            lane.running += 1;
+            let run = match &task {
+                Task::Prepare(job) => Run::new(id, std::iter::once(job), now),
+                Task::Run(batch) => Run::new(id, batch.iter().map(|ready| &ready.job), now),
+            };
+            let assignment = Assignment {
+                lane: Arc::clone(&lane.name),
+                engine: Arc::clone(&lane.engine),
+                interrupt: Arc::clone(&run.interrupt),
+                task,
+            };
+            self.crew.begin(worker, run);
+            self.active = true;
+            return Some(assignment);
+        }
+        None
+    }
+
+    /// Says which thread of the system a worker is.
+    pub(super) fn introduce(&mut self, worker: WorkerNumber, id: ThreadId) {
+        self.crew.introduce(worker, id);
+    }
+
+    /// Puts a job back whose tensors are there now. Its lane may be gone, or closed: then says who is to be told so.
+    pub(super) fn requeue(
+        &mut self,
+        worker: WorkerNumber,
+        job: Job,
+        inputs: Vec<Tensor>,
+        now: Instant,
+    ) -> Result<(), (Arc<dyn Caller>, Failed)> {
+        let lane = self.crew.run(worker).map(|run| run.lane);
+        let Some((id, lane)) = lane.and_then(|id| Some((id, self.lanes.get_mut(&id)?))) else {
+            return Err((job.caller, Failed::Stopped));
+        };
+        if let Some(reason) = lane.stuck.values().next() {
+            return Err((job.caller, Failed::Closed(reason.clone())));
+        }
+        lane.queue.push_ready(job, inputs, now);
+        self.list(id);
+        Ok(())
+    }
+
+    /// A worker has done its task.
+    pub(super) fn end(&mut self, worker: WorkerNumber, now: Instant) -> Ended {
+        let Some(run) = self.crew.end(worker) else { return Ended::default() };
+        let mut ended = Ended { slow: run.slow.then(|| now - run.begun), stuck: None };
+        if let Some(lane) = self.lanes.get_mut(&run.lane) {
+            lane.running -= 1;
+            lane.stuck.remove(&worker);
+        }
+        if run.stuck {
+            self.stuck -= 1;
+            ended.stuck = Some(self.lanes.get(&run.lane).is_some_and(|lane| lane.stuck.is_empty()));
+        }
+        ended
+    }
+
+    /// Whether there are more threads than places: then a spare that waits should look.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.crew.is_crowded()
+    }
+
+    /// Whether `worker` stands in for one that is back.
+    pub(super) fn is_superfluous(&self, worker: WorkerNumber) -> bool {
+        self.crew.is_superfluous(worker)
+    }
+
+    /// Takes the place of `worker` away if it is superfluous, or the pool is ending and nothing waits. False where it has to
+    /// stay.
+    pub(super) fn leave(&mut self, worker: WorkerNumber) -> bool {
+        let leaves = self.is_superfluous(worker) || (self.stopped && self.turns.is_empty());
+        if leaves {
+            self.crew.leave(worker);
+        }
+        leaves
+    }
+
+    /// A spare could not be started.
+    pub(super) fn forget_spare(&mut self, worker: WorkerNumber) {
+        self.crew.leave(worker);
+    }
+
+    /// A caller has gone away: its work is dropped, or its run ended if that was for nobody else.
+    pub(super) fn cancel(&mut self, lane: LaneId, id: JobId, now: Instant) -> Cancelled {
+        if let Some(job) = self.lanes.get_mut(&lane).and_then(|lane| lane.queue.remove(id)) {
+            return Cancelled { _job: Some(job), ..Cancelled::default() };
+        }
+        let interrupt = self.crew.busy().find_map(|(_, _, run)| {
+            run.parts.iter_mut().find(|part| part.id == id)?.over = true;
+            run.terminate_if_over(now)
+        });
+        // Somebody has to see whether it does end.
+        let watchdog = interrupt.is_some() && self.set_alarm(now + self.rules.stuck_after);
+        Cancelled { _job: None, interrupt, watchdog }
+    }
+
+    /// Takes nothing more; what waits is still done.
+    pub(super) fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// Everything that waits, and what would end everything that runs.
+    pub(super) fn abandon(&mut self) -> (Vec<Job>, Vec<Arc<Interrupt>>) {
+        let jobs = self.lanes.values_mut().flat_map(|lane| lane.queue.clear()).collect();
+        (jobs, self.crew.runs().map(|run| Arc::clone(&run.interrupt)).collect())
+    }
+
+    /// Threads that have not left.
+    pub(super) fn threads(&self) -> usize {
+        self.crew.len()
+    }
+
+    /// When the watchdog is to look next.
+    pub(super) fn alarm(&self) -> Option<Instant> {
+        self.alarm
+    }
+
+    /// Looks at everything that has a time limit.
+    pub(super) fn tick(&mut self, now: Instant) -> Vec<Event> {
+        let mut events = Vec::new();
+        self.expire(now, &mut events);
+        self.watch_runs(now, &mut events);
+        // A lap more after the last thing that happened: a next one then finds us watching, and need not wake us.
+        let lap = std::mem::take(&mut self.active).then(|| now + self.rules.slow_after);
+        self.alarm = self.next_alarm(now).into_iter().chain(lap).min();
+        events
+    }
+
+    fn expire(&mut self, now: Instant, events: &mut Vec<Event>) {
+        for lane in self.lanes.values_mut() {
+            for job in lane.queue.remove_expired(now) {
+                events.push(Event::Fail(job.caller, Failed::Deadline));
+            }
+        }
+        for (_, _, run) in self.crew.busy() {
+            for part in run.parts.iter_mut().filter(|part| !part.over && part.deadline <= now) {
+                part.over = true;
+                events.push(Event::Fail(Arc::clone(&part.caller), Failed::Deadline));
+            }
+            events.extend(run.terminate_if_over(now).map(Event::Terminate));
+        }
+    }
+
+    fn watch_runs(&mut self, now: Instant, events: &mut Vec<Event>) {
+        let Rules { slow_after, stuck_after, max_stuck, .. } = self.rules;
+        let mut slow = 0;
+        for (worker, thread, run) in self.crew.busy() {
+            let lane = self.lanes.get_mut(&run.lane);
+            let name =
+                lane.as_ref().map_or_else(|| "a model that is gone".into(), |lane| Arc::clone(&lane.name));
+            let running = now - run.begun;
+            let report = |run: &Run| Report {
+                lane: name,
+                worker,
+                thread,
+                running,
+                requests: run.parts.iter().map(|part| part.request.clone()).collect(),
+            };
+            if !run.slow && running >= slow_after {
+                run.slow = true;
+                slow += 1;
+                events.push(Event::Slow(report(run)));
+            } else if let Some(terminated) = run.terminated
+                && !run.stuck
+                && now - terminated >= stuck_after
+            {
+                run.stuck = true;
+                self.stuck += 1;
+                let report = report(run);
+                if let Some(lane) = lane {
+                    let seconds = running.as_secs();
+                    let reason = format!(
+                        "it is closed: worker {worker} has been stuck in it for over {seconds} s, and did not end when told to"
+                    );
+                    for job in lane.queue.clear() {
+                        events.push(Event::Fail(job.caller, Failed::Closed(reason.clone())));
+                    }
+                    lane.stuck.insert(worker, reason);
+                }
+                events.push(Event::Stuck(report));
+                if self.stuck >= max_stuck {
+                    events.push(Event::Fatal(format!(
+                        "{} runs are stuck (max_stuck = {max_stuck})",
+                        self.stuck
+                    )));
+                }
+            }
+        }
+        events.extend(self.crew.replace(slow).into_iter().map(Event::Spare));
+    }
+
+    fn next_alarm(&self, now: Instant) -> Option<Instant> {
+        let Rules { slow_after, stuck_after, .. } = self.rules;
+        let lanes = self.lanes.values().flat_map(|lane| {
+            let due = match lane.queue.due(now) {
+                Due::At(due) => Some(due),
+                Due::Now | Due::Never => None,
+            };
+            [lane.queue.deadline(), due]
+        });
+        let runs = self.crew.runs().filter_map(|run| run.alarm(slow_after, stuck_after));
+        lanes.flatten().chain(runs).min()
+    }
+}
+
+impl fmt::Debug for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Schedule")
+            .field("lanes", &self.lanes.len())
+            .field("crew", &self.crew)
+            .field("stuck", &self.stuck)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[path = "schedule_tests.rs"]
+mod tests;

@@ -1,0 +1,263 @@
+//! Turns, places, and who is told what when, by a clock that the tests turn.
+
+use super::{
+    super::{
+        Failure,
+        job::{Outcome, tests::job_for},
+        ticket::Cell,
+    },
+    *,
+};
+use crate::{config::model::Fake as Behaviour, model::fake::Fake};
+use std::task::{Poll, Waker};
+
+const MS: Duration = Duration::from_millis(1);
+const DEADLINE: Duration = Duration::from_secs(1);
+
+/// Two workers, the default times.
+struct Fixture {
+    schedule: Schedule,
+    now: Instant,
+    next: u64,
+}
+
+type Caller = Arc<Cell<Outcome<(), ()>>>;
+
+impl Fixture {
+    fn new() -> Self {
+        let rules = Rules { places: 2, slow_after: 250 * MS, stuck_after: 5000 * MS, max_stuck: 4 };
+        Self { schedule: Schedule::new(rules), now: Instant::now(), next: 100 }
+    }
+
+    fn lane(&mut self, name: &str) -> LaneId {
+        let batching = Batching { joins: true, max_rows: 4, max_delay: Duration::ZERO, queue: 16 };
+        self.schedule.open_lane(name.into(), Arc::new(Fake::new(Behaviour::default())), batching)
+    }
+
+    fn try_submit(&mut self, lane: LaneId) -> Result<(JobId, Caller), Rejected> {
+        self.next += 1;
+        let cell = Arc::new(Cell::new());
+        let job = job_for(self.next, self.now + DEADLINE, &cell);
+        let id = job.id;
+        let row = Tensor::from_numbers(vec![1, 1], vec![0f32]).unwrap();
+        self.schedule.submit(lane, job, Some(vec![row]), self.now)?;
+        Ok((id, cell))
+    }
+
+    fn submit(&mut self, lane: LaneId) -> (JobId, Caller) {
+        self.try_submit(lane).unwrap()
+    }
+
+    /// Has a worker take something; says of which lane, and how much.
+    fn take(&mut self, worker: WorkerNumber) -> Option<(String, usize)> {
+        let assignment = self.schedule.take(worker, 1, self.now)?;
+        let Task::Run(batch) = assignment.task else { panic!("nothing is to be prepared here") };
+        Some((assignment.lane.to_string(), batch.len()))
+    }
+
+    /// Turns the clock, does what the watchdog would, and says what that was.
+    fn pass(&mut self, time: Duration) -> Vec<&'static str> {
+        self.now += time;
+        let events = self.schedule.tick(self.now);
+        let names = events.into_iter().map(|event| match event {
+            Event::Fail(caller, why) => {
+                caller.fail(why);
+                "fail"
+            }
+            Event::Terminate(interrupt) => {
+                interrupt.terminate();
+                "terminate"
+            }
+            Event::Slow(_) => "slow",
+            Event::Stuck(_) => "stuck",
+            Event::Fatal(_) => "fatal",
+            Event::Spare(_) => "spare",
+        });
+        names.collect()
+    }
+}
+
+fn answer(caller: &Caller) -> Option<Failure<()>> {
+    match caller.poll(&std::task::Context::from_waker(Waker::noop())) {
+        Poll::Ready(Err(failure)) => Some(failure),
+        _ => None,
+    }
+}
+
+#[test]
+fn models_take_turns() {
+    let mut f = Fixture::new();
+    let (a, b) = (f.lane("a"), f.lane("b"));
+    for _ in 0..8 {
+        f.submit(a);
+    }
+    f.submit(b);
+    let taken: Vec<_> = (0..3)
+        .map(|_| {
+            let taken = f.take(1).unwrap();
+            f.schedule.end(1, f.now);
+            taken
+        })
+        .collect();
+    assert_eq!(taken, [("a".into(), 4), ("b".into(), 1), ("a".into(), 4)]);
+    assert_eq!(f.take(1), None);
+}
+
+#[test]
+fn a_model_has_as_many_runs_as_there_are_workers_slow_ones_included() {
+    let mut f = Fixture::new();
+    let a = f.lane("a");
+    let b = f.lane("b");
+    f.submit(a);
+    f.take(1).unwrap();
+    f.submit(a);
+    f.take(2).unwrap();
+    assert_eq!(f.pass(250 * MS), ["slow", "slow", "spare", "spare"]);
+    f.submit(a);
+    f.submit(b);
+    assert_eq!(f.take(3), Some(("b".into(), 1)), "the spare serves others");
+    assert_eq!(f.take(4), None);
+    f.schedule.end(1, f.now);
+    assert_eq!(f.take(4), Some(("a".into(), 1)));
+}
+
+#[test]
+fn a_spare_leaves_when_the_slow_one_is_back() {
+    let mut f = Fixture::new();
+    let a = f.lane("a");
+    f.submit(a);
+    f.take(1).unwrap();
+    assert_eq!(f.pass(251 * MS), ["slow", "spare"]);
+    assert!(!f.schedule.leave(3));
+    assert_eq!(f.schedule.end(1, f.now).slow, Some(251 * MS));
+    assert!(f.schedule.is_crowded());
+    assert!(!f.schedule.leave(1), "a worker stays");
+    assert!(f.schedule.leave(3));
+    assert!(!f.schedule.is_crowded());
+    assert_eq!(f.schedule.threads(), 2);
+}
+
+#[test]
+fn a_slow_spare_has_its_own_spare() {
+    let mut f = Fixture::new();
+    let (a, b) = (f.lane("a"), f.lane("b"));
+    f.submit(a);
+    f.take(1).unwrap();
+    assert_eq!(f.pass(300 * MS), ["slow", "spare"]);
+    f.submit(b);
+    f.take(3).unwrap();
+    assert_eq!(f.pass(300 * MS), ["slow", "spare"]);
+    f.schedule.end(3, f.now);
+    assert!(f.schedule.leave(3));
+    f.schedule.end(1, f.now);
+    assert!(f.schedule.leave(4));
+    assert_eq!(f.schedule.threads(), 2);
+}
+
+#[test]
+fn at_its_deadline_a_caller_is_answered_and_a_run_for_nobody_terminated() {
+    let mut f = Fixture::new();
+    let a = f.lane("a");
+    let (_, first) = f.submit(a);
+    f.now += 10 * MS;
+    let (_, second) = f.submit(a);
+    assert_eq!(f.take(1), Some(("a".into(), 2)));
+    let (_, waiting) = f.submit(a);
+    assert!(f.schedule.alarm().is_some_and(|alarm| alarm <= f.now + DEADLINE));
+    f.pass(500 * MS);
+    assert_eq!(f.pass(490 * MS), ["fail"]);
+    assert_eq!(answer(&first), Some(Failure::Deadline));
+    assert!(second.is_open(), "a neighbour's time does not end its own");
+    assert_eq!(f.pass(10 * MS), ["fail", "fail", "terminate"]);
+    assert_eq!((answer(&second), answer(&waiting)), (Some(Failure::Deadline), Some(Failure::Deadline)));
+    assert_eq!(f.schedule.waiting(a), 0);
+}
+
+#[test]
+fn the_last_caller_to_go_ends_the_run() {
+    let mut f = Fixture::new();
+    let a = f.lane("a");
+    let ((one, _), (two, _)) = (f.submit(a), f.submit(a));
+    assert_eq!(f.take(1), Some(("a".into(), 2)));
+    let (three, _) = f.submit(a);
+    let now = f.now;
+    assert!(f.schedule.cancel(a, three, now)._job.is_some());
+    assert!(f.schedule.cancel(a, one, now).interrupt.is_none());
+    assert!(f.schedule.cancel(a, two, now).interrupt.is_some());
+    assert!(f.schedule.cancel(a, two, now).interrupt.is_none(), "once is enough");
+}
+
+#[test]
+fn a_stuck_run_closes_its_model_until_it_ends() {
+    let mut f = Fixture::new();
+    let (a, b) = (f.lane("a"), f.lane("b"));
+    f.submit(a);
+    f.take(1).unwrap();
+    assert_eq!(f.pass(DEADLINE), ["fail", "terminate", "slow", "spare"]);
+    let (_, waiting) = f.submit(a);
+    assert_eq!(f.pass(4999 * MS), ["fail"]);
+    assert_eq!(answer(&waiting), Some(Failure::Deadline));
+    let (_, waiting) = f.submit(a);
+    assert_eq!(f.pass(1 * MS), ["fail", "stuck"]);
+    assert!(
+        matches!(answer(&waiting), Some(Failure::Closed(why)) if why.contains("worker 1 has been stuck"))
+    );
+    assert!(matches!(f.try_submit(a), Err(Rejected::Closed(_))));
+    assert!(f.schedule.closed(a).is_some());
+    f.submit(b);
+    assert_eq!(f.take(2), Some(("b".into(), 1)), "others are served");
+    let ended = f.schedule.end(1, f.now);
+    assert_eq!(ended.stuck, Some(true));
+    f.submit(a);
+}
+
+#[test]
+fn too_many_stuck_runs_are_the_end() {
+    let mut f = Fixture::new();
+    let lanes = [f.lane("a"), f.lane("b")];
+    let mut worker = 0;
+    for lane in lanes {
+        for _ in 0..2 {
+            worker += 1;
+            f.submit(lane);
+            f.take(worker).unwrap();
+        }
+        f.pass(DEADLINE);
+    }
+    let events = f.pass(5000 * MS);
+    assert_eq!(events.iter().filter(|event| **event == "stuck").count(), 4);
+    assert_eq!(events.last(), Some(&"fatal"));
+}
+
+#[test]
+fn a_watchdog_with_nothing_to_watch_sleeps() {
+    let mut f = Fixture::new();
+    let a = f.lane("a");
+    assert_eq!(f.schedule.alarm(), None);
+    f.submit(a);
+    f.take(1).unwrap();
+    assert_eq!(f.schedule.alarm(), Some(f.now + 250 * MS));
+    f.schedule.end(1, f.now);
+    f.pass(250 * MS);
+    assert_eq!(
+        f.schedule.alarm(),
+        Some(f.now + 250 * MS),
+        "a lap more, so that a next request need not wake it"
+    );
+    f.pass(250 * MS);
+    assert_eq!(f.schedule.alarm(), None);
+}
+
+#[test]
+fn a_model_that_is_gone_leaves_its_run_behind() {
+    let mut f = Fixture::new();
+    let a = f.lane("a");
+    f.submit(a);
+    f.take(1).unwrap();
+    f.submit(a);
+    assert_eq!(f.schedule.close_lane(a).len(), 1);
+    f.pass(DEADLINE);
+    assert_eq!(f.pass(5000 * MS), ["stuck"]);
+    assert_eq!(f.schedule.end(1, f.now).stuck, Some(false));
+    assert_eq!(f.take(2), None);
+}
