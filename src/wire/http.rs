@@ -49,8 +49,8 @@ pub(super) async fn serve<H: Handler>(
             let answer = answer(H::clone(&handler), request, Arc::clone(&limits), drain.clone());
             let activity = activity.clone();
             Box::pin(async move {
-                let (response, state) = answer.await;
-                activity.set(state);
+                let response = answer.await;
+                activity.set(State::Answered);
                 Ok::<_, Infallible>(response)
             })
         })
@@ -71,10 +71,6 @@ pub(super) async fn serve<H: Handler>(
     };
     let mut socket = connection.into_parts().io.socket;
     match ended {
-        None if activity.lock().0 == State::Refused => {
-            connection::linger(&mut socket).await;
-            Ok(())
-        }
         None => Err(io::Error::new(io::ErrorKind::TimedOut, "the peer was too slow, or idle")),
         Some(ended) => {
             // What hyper has not read may still be coming: a refused body, or rubbish.
@@ -90,9 +86,8 @@ async fn answer<H: Handler>(
     request: Request<Incoming>,
     limits: Arc<Limits>,
     drain: Drain,
-) -> (Response<Full<Bytes>>, State) {
+) -> Response<Full<Bytes>> {
     let (mut parts, body) = request.into_parts();
-    let mut state = State::Answered;
     let head_only = parts.method == Method::HEAD;
     parts.headers.remove("proxy");
     join_repeated(&mut parts.headers);
@@ -102,7 +97,6 @@ async fn answer<H: Handler>(
         Err((status, reason)) => {
             let (mut parts, body) = exchange::refusal(Wire::Http, status, &reason);
             parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-            state = State::Refused;
             (parts, body)
         }
     };
@@ -114,7 +108,7 @@ async fn answer<H: Handler>(
     if cgi::has_length(parts.status) {
         parts.headers.insert(header::CONTENT_LENGTH, length.into());
     }
-    (Response::from_parts(parts, Full::new(body)), state)
+    Response::from_parts(parts, Full::new(body))
 }
 
 /// Joins headers that are given several times, as the other wires do.
@@ -192,12 +186,7 @@ enum State {
     Busy,
     /// An answer is being taken.
     Answered,
-    /// A short answer is being taken that came before the body had; hyper would wait for the rest of that.
-    Refused,
 }
-
-/// How long a refused peer may still be sending before we close on our side.
-const REFUSED: Duration = Duration::from_millis(200);
 
 impl Activity {
     fn new() -> Self {
@@ -242,7 +231,6 @@ impl Activity {
                 State::Idle => limits.idle_timeout,
                 State::Head => limits.head_timeout,
                 State::Answered => limits.write_timeout,
-                State::Refused => REFUSED,
                 State::Busy => Duration::from_secs(1),
             };
             sleep_until(since.max(Instant::now() - allowed) + allowed).await;

@@ -243,9 +243,14 @@ impl Process {
 
     /// Whether a line of the log contains `text` by now.
     pub(crate) fn has_line(&self, text: &str) -> bool {
+        self.count_lines(text) > 0
+    }
+
+    /// How many lines of the log contain `text` by now.
+    pub(crate) fn count_lines(&self, text: &str) -> usize {
         let (lines, seen) = &mut *self.log.lock().unwrap();
         seen.extend(lines.try_iter());
-        seen.iter().any(|line| line.contains(text))
+        seen.iter().filter(|line| line.contains(text)).count()
     }
 
     /// Waits until a connection to `port` is accepted.

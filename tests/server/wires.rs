@@ -207,6 +207,36 @@ fn a_body_over_the_limit_is_refused_by_every_wire() {
     }
 }
 
+/// As many answers as the kernel holds for a peer that does not read yet, one of them the refusal.
+#[test]
+fn a_refusal_waits_for_its_reader() {
+    let server = Server::with("[limits]\nhead_timeout = '300ms'");
+    let live = request(Wire::Http, "GET", "/v2/health/live?pipelined", &[], b"");
+    let too_long = b"POST /predict/iris HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999999\r\n\r\n";
+    let ask = |lives: usize| {
+        let mut stream = connect(&server);
+        stream.write_all(&[&live.repeat(lives)[..], too_long].concat()).unwrap();
+        stream
+    };
+    // Longer than a head may take, shorter than an answer may.
+    let pause = || std::thread::park_timeout(Duration::from_secs(1));
+    let unread = ask(1000);
+    pause();
+    let fit = server.process.count_lines("pipelined");
+    assert!((10..1000).contains(&fit), "{fit}");
+    drop(unread);
+    // Several times, as it depends on the order in which a timer and the socket are looked at.
+    let streams: Vec<_> = (fit - 2..fit + 1).cycle().take(24).map(|lives| (lives, ask(lives))).collect();
+    pause();
+    for (lives, mut stream) in streams {
+        for _ in 0..lives {
+            http_answer(&mut stream, true).ok();
+        }
+        http_answer(&mut stream, true).error(413);
+        assert_eq!(stream.read(&mut [0; 16]).unwrap(), 0);
+    }
+}
+
 #[test]
 fn a_client_that_goes_away_ends_its_run_on_every_wire() {
     let server = Server::with("[workers]\ncount = 1");
@@ -285,7 +315,8 @@ fn http_keeps_its_connection_pipelines_and_takes_chunks() {
     for _ in 0..3 {
         http_answer(&mut stream, true).ok();
     }
-    let chunked = b"POST /predict/iris HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n6\r\n[[5.1,\r\nd\r\n 3.5, 1.4, 0.\r\n3\r\n2]]\r\n0\r\n\r\n";
+    let chunked = b"POST /predict/iris HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n\
+        6\r\n[[5.1,\r\nd\r\n 3.5, 1.4, 0.\r\n3\r\n2]]\r\n0\r\n\r\n";
     stream.write_all(chunked).unwrap();
     http_answer(&mut stream, true).ok();
     stream.write_all(b"HEAD /v2 HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
