@@ -10,6 +10,7 @@ mod commands;
 mod errors;
 mod front_ends;
 mod harness;
+mod leaving;
 mod library;
 mod life;
 mod predict;
