@@ -18,11 +18,11 @@ use predictd_protocol::gateway::{
 };
 use std::{
     convert::Infallible,
+    future::poll_fn,
     io::{self, IoSlice},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
-    time::Duration,
+    task::{Context, Poll, ready},
 };
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -49,8 +49,8 @@ pub(super) async fn serve<H: Handler>(
             let answer = answer(H::clone(&handler), request, Arc::clone(&limits), drain.clone());
             let activity = activity.clone();
             Box::pin(async move {
-                let (response, state) = answer.await;
-                activity.set(state);
+                let response = answer.await;
+                activity.set(State::Answered);
                 Ok::<_, Infallible>(response)
             })
         })
@@ -59,11 +59,13 @@ pub(super) async fn serve<H: Handler>(
         http1::Builder::new().max_header_size(limits.protocol.head).serve_connection(io, service);
     // Not `poll_without_shutdown`: an answer that came before its request had been read could be left unsent.
     let ended = tokio::select! {
+        biased;
         ended = &mut connection => Some(ended),
         () = activity.timed_out(limits) => None,
         () = drain.idle_is_over() => {
             Pin::new(&mut connection).graceful_shutdown();
             tokio::select! {
+                biased;
                 ended = &mut connection => Some(ended),
                 () = activity.timed_out(limits) => None,
             }
@@ -71,10 +73,6 @@ pub(super) async fn serve<H: Handler>(
     };
     let mut socket = connection.into_parts().io.socket;
     match ended {
-        None if activity.lock().0 == State::Refused => {
-            connection::linger(&mut socket).await;
-            Ok(())
-        }
         None => Err(io::Error::new(io::ErrorKind::TimedOut, "the peer was too slow, or idle")),
         Some(ended) => {
             // What hyper has not read may still be coming: a refused body, or rubbish.
@@ -90,9 +88,8 @@ async fn answer<H: Handler>(
     request: Request<Incoming>,
     limits: Arc<Limits>,
     drain: Drain,
-) -> (Response<Full<Bytes>>, State) {
+) -> Response<Full<Bytes>> {
     let (mut parts, body) = request.into_parts();
-    let mut state = State::Answered;
     let head_only = parts.method == Method::HEAD;
     parts.headers.remove("proxy");
     join_repeated(&mut parts.headers);
@@ -102,7 +99,6 @@ async fn answer<H: Handler>(
         Err((status, reason)) => {
             let (mut parts, body) = exchange::refusal(Wire::Http, status, &reason);
             parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-            state = State::Refused;
             (parts, body)
         }
     };
@@ -114,7 +110,7 @@ async fn answer<H: Handler>(
     if cgi::has_length(parts.status) {
         parts.headers.insert(header::CONTENT_LENGTH, length.into());
     }
-    (Response::from_parts(parts, Full::new(body)), state)
+    Response::from_parts(parts, Full::new(body))
 }
 
 /// Joins headers that are given several times, as the other wires do.
@@ -192,12 +188,7 @@ enum State {
     Busy,
     /// An answer is being taken.
     Answered,
-    /// A short answer is being taken that came before the body had; hyper would wait for the rest of that.
-    Refused,
 }
-
-/// How long a refused peer may still be sending before we close on our side.
-const REFUSED: Duration = Duration::from_millis(200);
 
 impl Activity {
     fn new() -> Self {
@@ -221,35 +212,44 @@ impl Activity {
 
     fn sent(&self) {
         let mut state = self.lock();
-        if state.0 == State::Answered {
-            state.1 = Instant::now();
+        if matches!(state.0, State::Idle | State::Answered) {
+            *state = (State::Answered, Instant::now());
         }
     }
 
-    /// The answer has been sent if there is nothing left but to read.
-    fn waits(&self) {
+    /// Nothing is left to send.
+    fn flushed(&self) {
         let mut state = self.lock();
         if state.0 == State::Answered {
             *state = (State::Idle, Instant::now());
         }
     }
 
-    /// Waits until the peer has been too slow, or idle for too long.
+    /// Waits until the peer has been too slow, or idle for too long. What is allowed changes only while the connection
+    /// is polled, so this is to be polled after it, each time.
     async fn timed_out(&self, limits: &Limits) {
-        loop {
-            let (state, since) = *self.lock();
-            let allowed = match state {
-                State::Idle => limits.idle_timeout,
-                State::Head => limits.head_timeout,
-                State::Answered => limits.write_timeout,
-                State::Refused => REFUSED,
-                State::Busy => Duration::from_secs(1),
-            };
-            sleep_until(since.max(Instant::now() - allowed) + allowed).await;
-            if *self.lock() == (state, since) && state != State::Busy {
-                return;
+        let mut timer = pin!(sleep_until(Instant::now() + limits.head_timeout));
+        poll_fn(|cx| {
+            loop {
+                let (state, since) = *self.lock();
+                let allowed = match state {
+                    State::Idle => limits.idle_timeout,
+                    State::Head => limits.head_timeout,
+                    State::Answered => limits.write_timeout,
+                    State::Busy => return Poll::Pending,
+                };
+                let deadline = since + allowed;
+                // One that has moved on is looked at when the old one has passed: that is cheaper.
+                if deadline < timer.deadline() || timer.is_elapsed() {
+                    timer.as_mut().reset(deadline);
+                }
+                ready!(timer.as_mut().poll(cx));
+                if deadline <= Instant::now() {
+                    return Poll::Ready(());
+                }
             }
-        }
+        })
+        .await;
     }
 }
 
@@ -272,16 +272,11 @@ impl Read for Io {
             self.start.advance(length);
             return Poll::Ready(Ok(()));
         }
-        match self.socket.poll_receive(cx, cursor.remaining(), |bytes| cursor.put_slice(bytes)) {
-            Poll::Ready(received) => {
-                self.activity.received();
-                Poll::Ready(received)
-            }
-            Poll::Pending => {
-                self.activity.waits();
-                Poll::Pending
-            }
+        let received = self.socket.poll_receive(cx, cursor.remaining(), |bytes| cursor.put_slice(bytes));
+        if received.is_ready() {
+            self.activity.received();
         }
+        received
     }
 }
 
@@ -306,7 +301,9 @@ impl Write for Io {
         true
     }
 
+    /// Called when all has been given to `poll_write`.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.activity.flushed();
         Poll::Ready(Ok(()))
     }
 

@@ -141,6 +141,26 @@ impl Reply {
         reply
     }
 
+    /// Reads one answer of a connection that may go on, by its length.
+    pub(crate) fn receive(stream: &mut impl Read) -> Self {
+        let mut reply = Self::receive_head(stream);
+        let length = reply.header("content-length").unwrap().parse().unwrap();
+        reply.body.resize(length, 0);
+        stream.read_exact(&mut reply.body).unwrap();
+        reply
+    }
+
+    /// Reads one answer that has no body.
+    pub(crate) fn receive_head(stream: &mut impl Read) -> Self {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        Self::parse(&head)
+    }
+
     /// Takes anybody's answer apart.
     pub(crate) fn read(answer: &[u8]) -> Self {
         let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("an answer has a head") + 4;
@@ -243,9 +263,14 @@ impl Process {
 
     /// Whether a line of the log contains `text` by now.
     pub(crate) fn has_line(&self, text: &str) -> bool {
+        self.count_lines(text) > 0
+    }
+
+    /// How many lines of the log contain `text` by now.
+    pub(crate) fn count_lines(&self, text: &str) -> usize {
         let (lines, seen) = &mut *self.log.lock().unwrap();
         seen.extend(lines.try_iter());
-        seen.iter().any(|line| line.contains(text))
+        seen.iter().filter(|line| line.contains(text)).count()
     }
 
     /// Waits until a connection to `port` is accepted.

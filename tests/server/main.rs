@@ -1,8 +1,8 @@
 //! predictd as its users meet it: the real program, behind a real nginx, asked by real clients.
 //!
-//! `cargo test` and `make check` need nginx and curl. The tests that need other front ends or clients, and those that only
-//! vary what others test, are `#[ignore]`d: `make test` runs them (`cargo test --test server -- --ignored`, or with
-//! nextest `--run-ignored only`). Where a program is missing, a test fails; it is never skipped.
+//! `cargo test` and `make check` need nginx and curl. The tests that need other front ends or clients, and those that
+//! only vary what others test, are `#[ignore]`d: `make test` runs them (`cargo test --test server -- --ignored`, or
+//! with nextest `--run-ignored only`). Where a program is missing, a test fails; it is never skipped.
 
 #![allow(clippy::unwrap_used, reason = "a test ends with its first surprise")]
 
@@ -10,6 +10,7 @@ mod commands;
 mod errors;
 mod front_ends;
 mod harness;
+mod leaving;
 mod library;
 mod life;
 mod predict;

@@ -51,8 +51,9 @@ fn apache(quirks: &'static [Quirk], scheme: &str) -> FrontEnd {
 fn uwsgi() {
     let quirks = &[
         Quirk::RefusesChunked { longer_than: 0, status: 411 },
+        Quirk::RefusesEncodedSlash,
         Quirk::DeafWhileWaiting,
-        Quirk::WaitsForBody,
+        Quirk::ReadsAfterUpload,
     ];
     check(apache(quirks, "uwsgi"));
 }
@@ -60,5 +61,7 @@ fn uwsgi() {
 #[test]
 #[ignore = "one of many, for `make test`"]
 fn fastcgi() {
-    check(apache(&[Quirk::DropsLength, Quirk::DeafWhileWaiting, Quirk::WaitsForBody], "fcgi"));
+    let quirks =
+        &[Quirk::DropsLength, Quirk::RefusesEncodedSlash, Quirk::DeafWhileWaiting, Quirk::ReadsAfterUpload];
+    check(apache(quirks, "fcgi"));
 }

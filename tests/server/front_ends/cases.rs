@@ -1,10 +1,11 @@
 //! What must hold through every front end.
 
 use super::{BODY_LIMIT, FrontEnd, Quirk, eventually};
-use crate::harness::{Reply, read};
+use crate::harness::{PATIENCE, Reply, read};
 use serde_json::{Value, json};
 use std::{
-    io::Read,
+    io::{ErrorKind, Read, Write},
+    net::TcpStream,
     time::{Duration, Instant},
 };
 
@@ -74,6 +75,9 @@ pub(super) fn head_says_what_get_does(front_end: &FrontEnd) {
 pub(super) fn a_path_comes_through_as_it_was(front_end: &FrontEnd) {
     let error = front_end.ask("GET", "/no/such%20place/%C3%BC?top_k=0", &[], b"").error(404);
     assert_eq!(error, "there is nothing at /no/such%20place/%C3%BC");
+    let slash = front_end.ask_anyone("GET", "/no/such%2Fplace", &[], b"");
+    let is_ours = slash.header("x-request-id").is_some();
+    assert_eq!((slash.status, is_ours), (404, !front_end.has(Quirk::RefusesEncodedSlash)));
     let error = front_end.post("/predict/iris?top_k=0&x=%2F", MEASUREMENTS).error(400);
     assert_eq!(error, "top_k must be a whole number from 1, got '0'");
 }
@@ -140,16 +144,55 @@ pub(super) fn a_body_over_the_limit_is_told_so(front_end: &FrontEnd) {
         let error = front_end.ask("POST", "/predict/iris", &chunked, &body).error(413);
         assert!(error.contains("over the limit of 9437184"), "{error}");
     }
-    if !front_end.has(Quirk::HoldsUploads) && !front_end.has(Quirk::WaitsForBody) {
-        // Before there is a byte of it.
-        for _ in 0..16 {
-            let mut answer = Vec::new();
-            front_end.begin("/predict/iris", body.len(), b"").read_to_end(&mut answer).unwrap();
-            let reply = Reply::read(&answer);
-            assert_eq!(reply.status, 413, "{}", String::from_utf8_lossy(&answer));
+    check_setosa(&front_end.post("/predict/iris", MEASUREMENTS).ok());
+}
+
+/// As soon as the length is announced, and not a byte later than the front end makes it.
+pub(super) fn a_body_over_the_limit_is_refused_before_it_comes(front_end: &FrontEnd) {
+    if front_end.has(Quirk::HoldsUploads) {
+        return;
+    }
+    let body = vec![0; BODY_LIMIT + (1 << 20)];
+    let refusals = || front_end.server.process.count_lines("refused: ");
+    for _ in 0..16 {
+        let begun = refusals();
+        let mut client = front_end.begin("/predict/iris", body.len(), b"");
+        for quirk in front_end.quirks {
+            match *quirk {
+                Quirk::WaitsForBody { bytes } => {
+                    client.write_all(&body[..1024]).unwrap();
+                    check_silent(&mut client);
+                    assert_eq!(refusals(), begun);
+                    client.write_all(&body[1024..=bytes]).unwrap();
+                }
+                Quirk::ReadsAfterUpload => {
+                    eventually("the refusal is on its way", || refusals() > begun);
+                    check_silent(&mut client);
+                    client.write_all(&body).unwrap();
+                }
+                _ => {}
+            }
         }
+        if front_end.has(Quirk::KeepsRefused) {
+            Reply::receive(&mut client).error(413);
+            check_silent(&mut client);
+        } else {
+            let mut answer = Vec::new();
+            client.read_to_end(&mut answer).unwrap();
+            assert_eq!(Reply::read(&answer).status, 413, "{}", String::from_utf8_lossy(&answer));
+        }
+        eventually("the refusal is in the log", || refusals() > begun);
     }
     check_setosa(&front_end.post("/predict/iris", MEASUREMENTS).ok());
+}
+
+/// Nothing comes, not even the end.
+#[track_caller]
+fn check_silent(client: &mut TcpStream) {
+    client.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let read = client.read(&mut [0; 1024]);
+    assert!(matches!(&read, Err(error) if error.kind() == ErrorKind::WouldBlock), "{read:?}");
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
 }
 
 pub(super) fn a_connection_is_kept(front_end: &FrontEnd) {

@@ -28,12 +28,21 @@ const BODY_LIMIT: usize = 9 << 20;
 enum Quirk {
     /// Passes an upload on when it is complete: of one that is cut off, predictd never hears.
     HoldsUploads,
-    /// Passes nothing on before there is some of the body.
-    WaitsForBody,
+    /// Passes nothing on before the body is complete or there is so much of it: until then a socket that logs what
+    /// comes sees not even a connection.
+    WaitsForBody { bytes: usize },
+    /// Passes the head on at once, but reads no answer before the upload has ended: it sits in a `poll` of its
+    /// client's socket alone, while the answer lies in the other.
+    ReadsAfterUpload,
+    /// Passes an early answer of known length on at once and in full, but does not close its client's connection
+    /// before the upload has ended, whether the server behind shuts its side down, closes, or does nothing.
+    KeepsRefused,
     /// Answers a chunked upload that is longer than this by itself.
     RefusesChunked { longer_than: usize, status: u16 },
     /// Does not look after its client while it waits for an answer: a run ends at its deadline.
     DeafWhileWaiting,
+    /// Answers a path with an encoded slash by itself, with 404.
+    RefusesEncodedSlash,
     /// Takes the Content-Length off an answer and sends it in chunks.
     DropsLength,
 }
@@ -150,6 +159,7 @@ fn check(front_end: FrontEnd) {
     cases::repeated_headers_do_no_harm(&front_end);
     cases::a_request_id_comes_through(&front_end);
     cases::a_body_over_the_limit_is_told_so(&front_end);
+    cases::a_body_over_the_limit_is_refused_before_it_comes(&front_end);
     cases::a_connection_is_kept(&front_end);
     cases::a_run_that_nobody_waits_for_is_ended(&front_end);
     cases::an_answer_that_nobody_takes_is_dropped(&front_end);
