@@ -64,8 +64,10 @@ pub(super) async fn infer(State(app): AppState, target: InPath, body: Bytes) -> 
     let work = {
         let model = Arc::clone(&model);
         move |interrupt: &_| {
-            let request = v2::parse(&body).map_err(|error| Error::BadRequest(error.to_string()))?;
-            let selected = model.select(&request.outputs)?;
+            let request = v2::parse(&body, None, &model.engine.signature().inputs)
+                .map_err(|error| Error::BadRequest(error.to_string()))?;
+            let wanted: Vec<String> = request.outputs.iter().map(|output| output.name.clone()).collect();
+            let selected = model.select(&wanted)?;
             let tensors =
                 model.infer(request.inputs, interrupt).map_err(|error| Error::infer(&model.name, error))?;
             Ok(print(&model, request.id.as_deref(), &selected, &tensors))
@@ -77,11 +79,13 @@ pub(super) async fn infer(State(app): AppState, target: InPath, body: Bytes) -> 
 
 fn print(model: &Model, id: Option<&str>, selected: &[usize], tensors: &[Tensor]) -> Vec<u8> {
     let specs = &model.engine.signature().outputs;
-    let outputs = selected.iter().map(|&at| Output { name: &specs[at].name, tensor: &tensors[at] }).collect();
-    v2::print(&InferResponse {
+    let output = |&at: &usize| Output { name: &specs[at].name, tensor: &tensors[at], binary: false };
+    let outputs = selected.iter().map(output).collect();
+    let response = InferResponse {
         model_name: model.name.as_str(),
         model_version: &model.version.to_string(),
         id,
         outputs,
-    })
+    };
+    v2::print(&response).into_body()
 }
