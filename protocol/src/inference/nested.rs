@@ -8,7 +8,7 @@ mod write;
 
 use super::{
     SyntaxError,
-    cursor::Cursor,
+    cursor::{Cursor, Number},
     tensor::{self, Datatype, Element, Tensor},
 };
 use bytes::Bytes;
@@ -211,10 +211,17 @@ impl<T: Leaf> List<T> {
             return self.list(cursor, depth, dialect);
         }
         let before = *cursor;
-        let element = element(cursor, dialect)?;
+        let element = match cursor.number() {
+            Some(number) => of_number(cursor, &number)?,
+            None => other_element(cursor, dialect)?,
+        };
+        self.push(before, depth, element)
+    }
+
+    fn push(&mut self, place: Cursor<'_>, depth: usize, element: T) -> Result<(), SyntaxError> {
         if self.rank != Some(depth) {
             if self.rank.is_some() || depth < self.dims.len() {
-                return Err(before.error("an element stands beside a list"));
+                return Err(place.error("an element stands beside a list"));
             }
             self.rank = Some(depth);
         }
@@ -235,7 +242,14 @@ impl<T: Leaf> List<T> {
         cursor.take(b'[');
         let (mut length, mut first) = (0, true);
         while cursor.another(&mut first, b']')? {
-            self.read(cursor, depth + 1, dialect)?;
+            // Nearly all items are numbers, among numbers.
+            match cursor.number() {
+                Some(number) if self.rank == Some(depth + 1) => {
+                    self.elements.push(of_number(cursor, &number)?);
+                }
+                Some(number) => self.push(*cursor, depth + 1, of_number(cursor, &number)?)?,
+                None => self.read(cursor, depth + 1, dialect)?,
+            }
             length += 1;
         }
         match self.dims[depth].replace(length) {
@@ -247,11 +261,8 @@ impl<T: Leaf> List<T> {
 }
 
 #[inline]
-fn element<T: Leaf>(cursor: &mut Cursor<'_>, dialect: Dialect) -> Result<T, SyntaxError> {
-    if let Some(number) = cursor.number() {
-        return T::from_number(&number).ok_or_else(|| no_element::<T>(cursor, number.text()));
-    }
-    other_element(cursor, dialect)
+fn of_number<T: Leaf>(cursor: &Cursor<'_>, number: &Number<'_>) -> Result<T, SyntaxError> {
+    T::from_number(number).ok_or_else(|| no_element::<T>(cursor, number.text()))
 }
 
 /// An element that is no number as JSON writes them.
