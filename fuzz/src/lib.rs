@@ -7,11 +7,15 @@
 mod fastcgi;
 mod round_trip;
 mod uwsgi;
+mod v1;
+mod v2_binary;
 mod v2_json;
 
 pub use fastcgi::{fastcgi_server, fastcgi_split};
 pub use round_trip::fastcgi_round_trip;
 pub use uwsgi::uwsgi;
+pub use v1::v1;
+pub use v2_binary::v2_binary;
 pub use v2_json::v2_json;
 
 use std::{ffi::OsString, fs, io};
@@ -20,12 +24,14 @@ use std::{ffi::OsString, fs, io};
 pub type Target = fn(&[u8]);
 
 /// All of them, by the name of their corpus.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("uwsgi", uwsgi),
     ("fastcgi_server", fastcgi_server),
     ("fastcgi_split", fastcgi_split),
     ("fastcgi_round_trip", fastcgi_round_trip),
     ("v2_json", v2_json),
+    ("v2_binary", v2_binary),
+    ("v1", v1),
 ];
 
 /// Runs a target on files: how a finding is looked at without cargo-fuzz.

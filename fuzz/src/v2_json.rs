@@ -1,5 +1,6 @@
 //! Inference requests as JSON.
 
+use bytes::Bytes;
 use predictd_protocol::inference::{
     tensor::Data,
     v2::{InferRequest, InferResponse, Output, parse, print},
@@ -10,7 +11,7 @@ use std::collections::HashMap;
 /// A request's tensors fit their datatype and shape, and take memory in proportion to the text; printed and read again
 /// they are the same.
 pub fn v2_json(data: &[u8]) {
-    let Ok(request) = parse(data) else { return };
+    let Ok(request) = parse(&Bytes::copy_from_slice(data), None, &[]) else { return };
     for input in &request.inputs {
         let tensor = &input.tensor;
         match tensor.data() {
@@ -31,15 +32,16 @@ pub fn v2_json(data: &[u8]) {
 
 /// The inputs printed as outputs, and these read as inputs.
 fn read_again(request: &InferRequest) -> InferRequest {
-    let outputs = request.inputs.iter().map(|input| Output { name: &input.name, tensor: &input.tensor });
+    let outputs =
+        request.inputs.iter().map(|input| Output { name: &input.name, tensor: &input.tensor, binary: false });
     let id = request.id.as_deref();
     let response = InferResponse { model_name: "m", model_version: "1", id, outputs: outputs.collect() };
-    let text = print(&response);
+    let text = print(&response).into_body();
     let members: HashMap<&str, &RawValue> = serde_json::from_slice(&text).expect("what is printed is JSON");
     assert_eq!(
         id.map(|id| serde_json::to_string(id).expect("a string")).as_deref(),
         members.get("id").map(|id| id.get())
     );
     let text = format!("{{\"inputs\":{}}}", members["outputs"].get());
-    parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"))
+    parse(&Bytes::from(text.clone()), None, &[]).unwrap_or_else(|error| panic!("{error}: {text}"))
 }

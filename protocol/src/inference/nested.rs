@@ -3,25 +3,43 @@
 //! Reading is one pass, bounded by the text: nothing is allocated for what a shape claims. A number must fit its
 //! datatype as it stands; there is no wrapping, no rounding of integers, no `"1"` for 1.
 
-use super::tensor::{self, Data, Datatype, Element, Tensor};
-use bytemuck::AnyBitPattern;
+mod leaf;
+mod write;
+
+use super::{
+    SyntaxError,
+    cursor::{Cursor, Number},
+    tensor::{self, Datatype, Element, Tensor},
+};
 use bytes::Bytes;
 use half::{bf16, f16};
-use serde::{
-    Serialize,
-    de::{self, DeserializeSeed, Deserializer, SeqAccess, Visitor},
-};
-use std::fmt;
+use leaf::Leaf;
+use std::{borrow::Cow, mem};
+
+pub(super) use write::write_in;
+pub use write::{write, write_flat};
 
 /// Dimensions that a list may have: more than models use, less than a stack could not bear.
 const MAX_RANK: usize = 32;
 
+/// What may stand in the lists besides JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// Nothing.
+    Json,
+    /// TensorFlow Serving's: `NaN`, `Infinity` and `-Infinity` are numbers, `{"b64": "..."}` is a string.
+    TfServing,
+}
+
+/// The numbers that JSON has no word for.
+pub(super) const WORDS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
+
 /// Why a JSON text is not a tensor.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Not JSON, ragged, or with an element that is not of the datatype; says where.
-    #[error("{0}")]
-    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Json(#[from] SyntaxError),
     /// Nested otherwise than the shape says.
     #[error("the data is nested as {got:?}, the shape is {shape:?}")]
     Nesting {
@@ -40,7 +58,7 @@ pub enum Error {
 /// # Errors
 /// Where the text is no such list.
 pub fn read(datatype: Datatype, json: &str) -> Result<Tensor, Error> {
-    parse(datatype, json, None)
+    whole(datatype, json)?.finish()
 }
 
 /// Reads a list of `datatype` for a tensor of `shape`, nested or flat: the protocol allows both.
@@ -48,47 +66,90 @@ pub fn read(datatype: Datatype, json: &str) -> Result<Tensor, Error> {
 /// # Errors
 /// Where the text is no such list, or does not fit `shape`.
 pub fn read_shaped(datatype: Datatype, json: &str, shape: Vec<usize>) -> Result<Tensor, Error> {
-    parse(datatype, json, Some(shape))
+    whole(datatype, json)?.finish_as(shape)
 }
 
-fn parse(datatype: Datatype, json: &str, shape: Option<Vec<usize>>) -> Result<Tensor, Error> {
-    match datatype {
-        Datatype::Bool => numbers::<bool>(json, shape),
-        Datatype::Uint8 => numbers::<u8>(json, shape),
-        Datatype::Uint16 => numbers::<u16>(json, shape),
-        Datatype::Uint32 => numbers::<u32>(json, shape),
-        Datatype::Uint64 => numbers::<u64>(json, shape),
-        Datatype::Int8 => numbers::<i8>(json, shape),
-        Datatype::Int16 => numbers::<i16>(json, shape),
-        Datatype::Int32 => numbers::<i32>(json, shape),
-        Datatype::Int64 => numbers::<i64>(json, shape),
-        Datatype::Fp16 => numbers::<f16>(json, shape),
-        Datatype::Bf16 => numbers::<bf16>(json, shape),
-        Datatype::Fp32 => numbers::<f32>(json, shape),
-        Datatype::Fp64 => numbers::<f64>(json, shape),
-        Datatype::Bytes => {
-            let (shape, strings) = list::<Bytes>(json, shape)?;
-            Ok(Tensor::from_strings(shape, strings)?)
+fn whole(datatype: Datatype, json: &str) -> Result<Reader, SyntaxError> {
+    let mut cursor = Cursor::new(json);
+    let mut reader = Reader::new(datatype, Dialect::Json);
+    reader.value(&mut cursor)?;
+    cursor.end()?;
+    Ok(reader)
+}
+
+/// Gathers the elements of one tensor, from one value or row by row.
+pub(super) struct Reader {
+    list: Box<dyn AnyList>,
+    dialect: Dialect,
+}
+
+impl Reader {
+    pub(super) fn new(datatype: Datatype, dialect: Dialect) -> Self {
+        Self { list: new_list(datatype), dialect }
+    }
+
+    /// Reads all of the tensor.
+    pub(super) fn value(&mut self, cursor: &mut Cursor<'_>) -> Result<(), SyntaxError> {
+        self.list.value(cursor, 0, self.dialect)
+    }
+
+    /// Reads one row more. Rows are as if they stood in a list; how many have come must be said in the end.
+    pub(super) fn row(&mut self, cursor: &mut Cursor<'_>) -> Result<(), SyntaxError> {
+        self.list.value(cursor, 1, self.dialect)
+    }
+
+    /// The tensor of what was read as one value.
+    pub(super) fn finish(mut self) -> Result<Tensor, Error> {
+        let nesting = self.list.nesting();
+        Ok(self.list.tensor(nesting)?)
+    }
+
+    /// The tensor of the rows read.
+    pub(super) fn finish_rows(mut self, rows: usize) -> Result<Tensor, Error> {
+        let mut nesting = self.list.nesting();
+        match nesting.first_mut() {
+            Some(first) => *first = rows,
+            None => nesting.push(rows),
         }
+        Ok(self.list.tensor(nesting)?)
+    }
+
+    /// The tensor of `shape` of what was read as one value.
+    pub(super) fn finish_as(mut self, shape: Vec<usize>) -> Result<Tensor, Error> {
+        let got = self.list.nesting();
+        if got.len() > 1 && got != shape {
+            return Err(Error::Nesting { shape, got });
+        }
+        Ok(self.list.tensor(shape)?)
     }
 }
 
-fn numbers<T: Element + Leaf>(json: &str, shape: Option<Vec<usize>>) -> Result<Tensor, Error> {
-    let (shape, numbers) = list::<T>(json, shape)?;
-    Ok(Tensor::from_numbers(shape, numbers)?)
+fn new_list(datatype: Datatype) -> Box<dyn AnyList> {
+    match datatype {
+        Datatype::Bool => List::<bool>::boxed(),
+        Datatype::Uint8 => List::<u8>::boxed(),
+        Datatype::Uint16 => List::<u16>::boxed(),
+        Datatype::Uint32 => List::<u32>::boxed(),
+        Datatype::Uint64 => List::<u64>::boxed(),
+        Datatype::Int8 => List::<i8>::boxed(),
+        Datatype::Int16 => List::<i16>::boxed(),
+        Datatype::Int32 => List::<i32>::boxed(),
+        Datatype::Int64 => List::<i64>::boxed(),
+        Datatype::Fp16 => List::<f16>::boxed(),
+        Datatype::Bf16 => List::<bf16>::boxed(),
+        Datatype::Fp32 => List::<f32>::boxed(),
+        Datatype::Fp64 => List::<f64>::boxed(),
+        Datatype::Bytes => List::<Bytes>::boxed(),
+    }
 }
 
-fn list<T: Leaf>(json: &str, shape: Option<Vec<usize>>) -> Result<(Vec<usize>, Vec<T>), Error> {
-    let mut list = List { elements: Vec::new(), dims: Vec::new(), rank: None };
-    let mut json = serde_json::Deserializer::from_str(json);
-    Level { list: &mut list, depth: 0 }.deserialize(&mut json)?;
-    json.end()?;
-    let got: Vec<usize> = list.dims.into_iter().map(|dim| dim.expect("the outer lists have ended")).collect();
-    match shape {
-        Some(shape) if got.len() > 1 && got != shape => Err(Error::Nesting { shape, got }),
-        Some(shape) => Ok((shape, list.elements)),
-        None => Ok((got, list.elements)),
-    }
+/// A [`List`] of any datatype: one call by pointer for a value, however large.
+trait AnyList {
+    fn value(&mut self, cursor: &mut Cursor<'_>, depth: usize, dialect: Dialect) -> Result<(), SyntaxError>;
+    /// The dimensions, once the outermost list has ended.
+    fn nesting(&self) -> Vec<usize>;
+    /// Takes the elements.
+    fn tensor(&mut self, shape: Vec<usize>) -> Result<Tensor, tensor::Error>;
 }
 
 /// The elements so far, and what is known of their nesting.
@@ -100,299 +161,153 @@ struct List<T> {
     rank: Option<usize>,
 }
 
-/// Reads what stands at one depth: an element or a list.
-struct Level<'a, T> {
-    list: &'a mut List<T>,
-    depth: usize,
+impl<T: Leaf> List<T>
+where
+    Self: AnyList,
+{
+    fn boxed() -> Box<dyn AnyList> {
+        Box::new(Self { elements: Vec::new(), dims: Vec::new(), rank: None })
+    }
 }
 
-impl<T: Leaf> Level<'_, T> {
-    fn push<E: de::Error>(self, element: Option<T>, got: impl fmt::Display) -> Result<(), E> {
-        let element =
-            element.ok_or_else(|| E::custom(format_args!("{got} is not a value of {}", T::EXPECTED)))?;
-        if self.depth < self.list.dims.len() || self.list.rank.is_some_and(|rank| rank != self.depth) {
-            return Err(E::custom("an element stands beside a list"));
+impl<T: Element + Leaf> AnyList for List<T> {
+    fn value(&mut self, cursor: &mut Cursor<'_>, depth: usize, dialect: Dialect) -> Result<(), SyntaxError> {
+        self.read(cursor, depth, dialect)
+    }
+
+    fn nesting(&self) -> Vec<usize> {
+        self.nesting()
+    }
+
+    fn tensor(&mut self, shape: Vec<usize>) -> Result<Tensor, tensor::Error> {
+        Tensor::from_numbers(shape, mem::take(&mut self.elements))
+    }
+}
+
+impl AnyList for List<Bytes> {
+    fn value(&mut self, cursor: &mut Cursor<'_>, depth: usize, dialect: Dialect) -> Result<(), SyntaxError> {
+        self.read(cursor, depth, dialect)
+    }
+
+    fn nesting(&self) -> Vec<usize> {
+        self.nesting()
+    }
+
+    fn tensor(&mut self, shape: Vec<usize>) -> Result<Tensor, tensor::Error> {
+        Tensor::from_strings(shape, mem::take(&mut self.elements))
+    }
+}
+
+impl<T: Leaf> List<T> {
+    fn nesting(&self) -> Vec<usize> {
+        // Of rows, the list that they stand in has no end that was read.
+        self.dims.iter().map(|dim| dim.unwrap_or(0)).collect()
+    }
+
+    /// Reads what stands at `depth`: an element or a list.
+    #[inline]
+    fn read(&mut self, cursor: &mut Cursor<'_>, depth: usize, dialect: Dialect) -> Result<(), SyntaxError> {
+        if cursor.peek() == Some(b'[') {
+            return self.list(cursor, depth, dialect);
         }
-        self.list.rank = Some(self.depth);
-        self.list.elements.push(element);
+        let before = *cursor;
+        let element = match cursor.number() {
+            Some(number) => of_number(cursor, &number)?,
+            None => other_element(cursor, dialect)?,
+        };
+        self.push(before, depth, element)
+    }
+
+    fn push(&mut self, place: Cursor<'_>, depth: usize, element: T) -> Result<(), SyntaxError> {
+        if self.rank != Some(depth) {
+            if self.rank.is_some() || depth < self.dims.len() {
+                return Err(place.error("an element stands beside a list"));
+            }
+            self.rank = Some(depth);
+        }
+        self.elements.push(element);
         Ok(())
     }
-}
 
-impl<'de, T: Leaf> DeserializeSeed<'de> for Level<'_, T> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        json.deserialize_any(self)
-    }
-}
-
-impl<'de, T: Leaf> Visitor<'de> for Level<'_, T> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a value of {} or a list", T::EXPECTED)
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
-        self.push(T::from_bool(value), value)
-    }
-
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
-        self.push(T::from_u64(value), value)
-    }
-
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
-        self.push(T::from_i64(value), value)
-    }
-
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
-        self.push(T::from_f64(value), format_args!("{value:?}"))
-    }
-
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<(), E> {
-        self.push(T::from_str(value), "a string")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let Self { list, depth } = self;
+    fn list(&mut self, cursor: &mut Cursor<'_>, depth: usize, dialect: Dialect) -> Result<(), SyntaxError> {
         if depth == MAX_RANK {
-            return Err(de::Error::custom(format_args!("lists are nested more than {MAX_RANK} deep")));
+            return Err(cursor.error(format_args!("lists are nested more than {MAX_RANK} deep")));
         }
-        if list.rank.is_some_and(|rank| rank <= depth) {
-            return Err(de::Error::custom("an element stands beside a list"));
+        if self.rank.is_some_and(|rank| rank <= depth) {
+            return Err(cursor.error("an element stands beside a list"));
         }
-        if depth == list.dims.len() {
-            list.dims.push(None);
+        while self.dims.len() <= depth {
+            self.dims.push(None);
         }
-        let mut length = 0;
-        while items.next_element_seed(Level { list, depth: depth + 1 })?.is_some() {
+        cursor.take(b'[');
+        let (mut length, mut first) = (0, true);
+        while cursor.another(&mut first, b']')? {
+            // Nearly all items are numbers, among numbers.
+            match cursor.number() {
+                Some(number) if self.rank == Some(depth + 1) => {
+                    self.elements.push(of_number(cursor, &number)?);
+                }
+                Some(number) => self.push(*cursor, depth + 1, of_number(cursor, &number)?)?,
+                None => self.read(cursor, depth + 1, dialect)?,
+            }
             length += 1;
         }
-        match list.dims[depth].replace(length) {
-            Some(before) if before != length => Err(de::Error::custom(format_args!(
-                "the lists are ragged: lengths {before} and {length} side by side"
-            ))),
+        match self.dims[depth].replace(length) {
+            Some(before) if before != length => Err(cursor
+                .error(format_args!("the lists are ragged: lengths {before} and {length} side by side"))),
             _ => Ok(()),
         }
     }
 }
 
-/// An element as JSON can say it; `None` where the value does not fit.
-trait Leaf: Sized {
-    const EXPECTED: &'static str;
-
-    fn from_bool(_: bool) -> Option<Self> {
-        None
-    }
-    fn from_u64(_: u64) -> Option<Self> {
-        None
-    }
-    fn from_i64(_: i64) -> Option<Self> {
-        None
-    }
-    fn from_f64(_: f64) -> Option<Self> {
-        None
-    }
-    fn from_str(_: &str) -> Option<Self> {
-        None
-    }
+#[inline]
+fn of_number<T: Leaf>(cursor: &Cursor<'_>, number: &Number<'_>) -> Result<T, SyntaxError> {
+    T::from_number(number).ok_or_else(|| no_element::<T>(cursor, number.text()))
 }
 
-macro_rules! integer_leaves {
-    ($($rust:ty),*) => { $(impl Leaf for $rust {
-        const EXPECTED: &'static str = <$rust as Element>::DATATYPE.name();
-        fn from_u64(value: u64) -> Option<Self> {
-            value.try_into().ok()
-        }
-        fn from_i64(value: i64) -> Option<Self> {
-            value.try_into().ok()
-        }
-    })* };
-}
-
-integer_leaves!(u8, u16, u32, u64, i8, i16, i32, i64);
-
-macro_rules! float_leaves {
-    ($($rust:ty: $narrow:expr),*) => { $(impl Leaf for $rust {
-        const EXPECTED: &'static str = <$rust as Element>::DATATYPE.name();
-        fn from_u64(value: u64) -> Option<Self> {
-            <Self as Leaf>::from_f64(value as f64)
-        }
-        fn from_i64(value: i64) -> Option<Self> {
-            <Self as Leaf>::from_f64(value as f64)
-        }
-        fn from_f64(value: f64) -> Option<Self> {
-            Some($narrow(value)).filter(|narrow| narrow.is_finite())
-        }
-    })* };
-}
-
-float_leaves!(f16: f16::from_f64, bf16: bf16::from_f64, f32: |value| value as f32, f64: |value| value);
-
-impl Leaf for bool {
-    const EXPECTED: &'static str = Datatype::Bool.name();
-    fn from_bool(value: bool) -> Option<Self> {
-        Some(value)
-    }
-}
-
-impl Leaf for Bytes {
-    const EXPECTED: &'static str = "BYTES";
-    fn from_str(value: &str) -> Option<Self> {
-        Some(Self::copy_from_slice(value.as_bytes()))
-    }
-}
-
-/// Appends `tensor` as nested lists, or as a bare element where it has no dimensions. What is not finite becomes
-/// `null`, since JSON has no word for it; in strings that are not UTF-8 the bad bytes are replaced.
-pub fn write(tensor: &Tensor, output: &mut Vec<u8>) {
-    write_as(tensor, tensor.shape(), output);
-}
-
-/// Appends `tensor` as one flat list.
-pub fn write_flat(tensor: &Tensor, output: &mut Vec<u8>) {
-    write_as(tensor, &[tensor.elements()], output);
-}
-
-fn write_as(tensor: &Tensor, dims: &[usize], output: &mut Vec<u8>) {
-    let bytes = match tensor.data() {
-        Data::Strings(strings) => {
-            return write_lists(
-                &mut strings.iter().map(|string| String::from_utf8_lossy(string)),
-                dims,
-                output,
-            );
-        }
-        Data::Numbers(bytes) => bytes,
+/// An element that is no number as JSON writes them.
+fn other_element<T: Leaf>(cursor: &mut Cursor<'_>, dialect: Dialect) -> Result<T, SyntaxError> {
+    let (what, element) = match cursor.peek() {
+        Some(b'"') => ("a string", T::from_string(&cursor.string()?)),
+        Some(b'{') if dialect == Dialect::TfServing => ("a string", T::from_bytes(base64(cursor)?)),
+        Some(b'{') => ("an object", None),
+        Some(b'[') => ("a list", None),
+        _ if cursor.take_word("true") => ("true", T::from_bool(true)),
+        _ if cursor.take_word("false") => ("false", T::from_bool(false)),
+        _ if cursor.take_word("null") => ("null", None),
+        _ if dialect == Dialect::TfServing => match WORDS.into_iter().find(|word| cursor.take_word(word)) {
+            Some(word) => (word, T::from_word(word)),
+            None => return Err(cursor.no_value()),
+        },
+        _ => return Err(cursor.no_value()),
     };
-    match tensor.datatype() {
-        Datatype::Bool => write_numbers(bytes, dims, output, |byte: u8| byte != 0),
-        // Strings have no such bytes; were there any, they would print as they are.
-        Datatype::Uint8 | Datatype::Bytes => write_numbers(bytes, dims, output, |number: u8| number),
-        Datatype::Uint16 => write_numbers(bytes, dims, output, |number: u16| number),
-        Datatype::Uint32 => write_numbers(bytes, dims, output, |number: u32| number),
-        Datatype::Uint64 => write_numbers(bytes, dims, output, |number: u64| number),
-        Datatype::Int8 => write_numbers(bytes, dims, output, |number: i8| number),
-        Datatype::Int16 => write_numbers(bytes, dims, output, |number: i16| number),
-        Datatype::Int32 => write_numbers(bytes, dims, output, |number: i32| number),
-        Datatype::Int64 => write_numbers(bytes, dims, output, |number: i64| number),
-        Datatype::Fp16 => write_numbers(bytes, dims, output, f16::to_f32),
-        Datatype::Bf16 => write_numbers(bytes, dims, output, bf16::to_f32),
-        Datatype::Fp32 => write_numbers(bytes, dims, output, |number: f32| number),
-        Datatype::Fp64 => write_numbers(bytes, dims, output, |number: f64| number),
-    }
+    element.ok_or_else(|| no_element::<T>(cursor, what))
 }
 
-fn write_numbers<T: AnyBitPattern, J: Serialize>(
-    bytes: &[u8],
-    dims: &[usize],
-    output: &mut Vec<u8>,
-    json: impl Fn(T) -> J,
-) {
-    let pieces = bytes.chunks_exact(size_of::<T>());
-    write_lists(&mut pieces.map(|piece| json(bytemuck::pod_read_unaligned(piece))), dims, output);
-}
-
-fn write_lists<J: Serialize>(elements: &mut impl Iterator<Item = J>, dims: &[usize], output: &mut Vec<u8>) {
-    let Some((&length, inner)) = dims.split_first() else {
-        if let Some(element) = elements.next() {
-            serde_json::to_writer(output, &element)
-                .expect("a Vec takes every byte, and an element is valid JSON");
-        }
-        return;
+#[cold]
+fn no_element<T: Leaf>(cursor: &Cursor<'_>, got: &str) -> SyntaxError {
+    const SHOWN: usize = 40;
+    let (got, dots): (Cow<'_, str>, _) = match got.get(..SHOWN) {
+        Some(start) if got.len() > SHOWN => (start.into(), "..."),
+        _ => (got.into(), ""),
     };
-    output.push(b'[');
-    for at in 0..length {
-        if at > 0 {
-            output.push(b',');
+    cursor.error(format_args!("{got}{dots} is not a value of {}", T::EXPECTED))
+}
+
+/// Takes `{"b64": "..."}`.
+fn base64(cursor: &mut Cursor<'_>) -> Result<Bytes, SyntaxError> {
+    let before = *cursor;
+    let (mut first, mut bytes) = (cursor.take(b'{'), None);
+    while cursor.another(&mut first, b'}')? {
+        if cursor.key()? != "b64" || bytes.is_some() {
+            return Err(before.error("expected a value or {\"b64\": \"...\"}"));
         }
-        write_lists(elements, inner, output);
+        let text = cursor.string()?;
+        bytes = Some(leaf::from_base64(&text).map_err(|error| before.error(format_args!("b64: {error}")))?);
     }
-    output.push(b']');
+    bytes.ok_or_else(|| before.error("expected a value or {\"b64\": \"...\"}"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(datatype: Datatype, json: &str, shape: &[usize], printed: &str) {
-        let tensor = read(datatype, json).unwrap_or_else(|error| panic!("{json}: {error}"));
-        assert_eq!(tensor.shape(), shape, "{json}");
-        assert_eq!(tensor.datatype(), datatype, "{json}");
-        let mut output = Vec::new();
-        write(&tensor, &mut output);
-        assert_eq!(String::from_utf8(output).unwrap(), printed, "{json}");
-    }
-
-    #[test]
-    fn the_nesting_is_the_shape() {
-        check(Datatype::Fp32, "[[1, 2.5], [-3e0, 0.1]]", &[2, 2], "[[1.0,2.5],[-3.0,0.1]]");
-        check(Datatype::Int64, "[ -9223372036854775808 ]", &[1], "[-9223372036854775808]");
-        check(Datatype::Uint64, "18446744073709551615", &[], "18446744073709551615");
-        check(Datatype::Bool, "[[true],[false]]", &[2, 1], "[[true],[false]]");
-        check(Datatype::Fp16, "[0.5, 65504]", &[2], "[0.5,65504.0]");
-        check(Datatype::Bf16, "[0.5]", &[1], "[0.5]");
-        check(Datatype::Fp64, "[1e308]", &[1], "[1e+308]");
-        check(Datatype::Bytes, r#"["a\n","\u00e9"]"#, &[2], "[\"a\\n\",\"é\"]");
-        check(Datatype::Uint8, "[[[0],[255]]]", &[1, 2, 1], "[[[0],[255]]]");
-        check(Datatype::Fp32, "[]", &[0], "[]");
-        check(Datatype::Fp32, "[[],[]]", &[2, 0], "[[],[]]");
-    }
-
-    #[test]
-    fn a_number_is_read_to_its_last_bit() {
-        let tensor = read(Datatype::Fp64, "[123456789.12345679]").unwrap();
-        assert_eq!(tensor.numbers(), Some(&[123_456_789.123_456_79_f64][..]));
-    }
-
-    fn refuse(datatype: Datatype, json: &str, says: &str) {
-        let error = read(datatype, json).expect_err(json).to_string();
-        assert!(error.contains(says), "{json}: {error}");
-    }
-
-    #[test]
-    fn what_is_no_tensor_is_refused_with_the_place() {
-        refuse(Datatype::Fp32, "[[1,2],[3]]", "ragged: lengths 2 and 1 side by side at line 1");
-        refuse(Datatype::Fp32, "[1,[2]]", "an element stands beside a list");
-        refuse(Datatype::Fp32, "[[1],2]", "an element stands beside a list");
-        refuse(Datatype::Fp32, "[[],2]", "an element stands beside a list");
-        refuse(Datatype::Fp32, "[[[]],[2]]", "an element stands beside a list");
-        refuse(Datatype::Fp32, "[1e39]", "1e39 is not a value of FP32");
-        refuse(Datatype::Fp16, "[65520]", "65520 is not a value of FP16");
-        refuse(Datatype::Uint8, "[256]", "256 is not a value of UINT8");
-        refuse(Datatype::Uint8, "[-1]", "-1 is not a value of UINT8");
-        refuse(Datatype::Int32, "[1.0]", "1.0 is not a value of INT32");
-        refuse(Datatype::Int32, r#"["1"]"#, "a string is not a value of INT32");
-        refuse(Datatype::Bool, "[1]", "1 is not a value of BOOL");
-        refuse(Datatype::Bytes, "[1]", "1 is not a value of BYTES");
-        refuse(Datatype::Fp32, "[null]", "null");
-        refuse(Datatype::Fp32, r#"{"a":1}"#, "map");
-        refuse(Datatype::Fp32, "[1,]", "trailing comma");
-        refuse(Datatype::Fp32, "[1] [2]", "trailing characters");
-        refuse(Datatype::Fp32, "[NaN]", "expected value");
-        refuse(Datatype::Fp32, &"[".repeat(100_000), "nested more than 32 deep");
-    }
-
-    #[test]
-    fn data_for_a_shape_is_flat_or_nested_as_the_shape_says() {
-        let read = |json, shape: &[usize]| read_shaped(Datatype::Int32, json, shape.to_vec());
-        assert_eq!(read("[1,2,3,4]", &[2, 2]).unwrap(), read("[[1,2],[3,4]]", &[2, 2]).unwrap());
-        assert_eq!(read("[7]", &[]).unwrap().shape(), &[] as &[usize]);
-        assert_eq!(
-            read("[[1,2],[3,4]]", &[4]).unwrap_err().to_string(),
-            "the data is nested as [2, 2], the shape is [4]"
-        );
-        assert_eq!(read("[1,2,3]", &[2, 2]).unwrap_err().to_string(), "shape [2, 2] needs 4 elements, got 3");
-        let huge = read("[1]", &[usize::MAX, usize::MAX]).unwrap_err().to_string();
-        assert!(huge.contains("too many elements"), "{huge}");
-    }
-
-    #[test]
-    fn what_is_not_finite_prints_as_null() {
-        let tensor = Tensor::from_numbers(vec![3], vec![f32::NAN, f32::INFINITY, 1.0]).unwrap();
-        let mut output = Vec::new();
-        write_flat(&tensor, &mut output);
-        assert_eq!(output, b"[null,null,1.0]");
-    }
-}
+#[path = "nested_tests.rs"]
+mod tests;

@@ -1,237 +1,240 @@
-//! Inference requests and responses as JSON (Open Inference Protocol, `inference_rest.md`).
+//! The JSON of an inference request (Open Inference Protocol, `inference_rest.md`), with Triton's parameters.
 //!
-//! Members that we do not know are ignored, as Triton does; what is known must be right.
+//! Members and parameters that we do not know are ignored, as Triton does; what is known must be right. Data that comes
+//! after name and datatype, as clients write it, is read in the same pass.
 
+use super::request::{Error, RequestedOutput};
 use crate::inference::{
-    nested,
+    SyntaxError,
+    cursor::Cursor,
+    nested::{self, Dialect, Reader},
     tensor::{Datatype, Tensor},
 };
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// What the client asks.
-#[derive(Debug)]
-pub struct InferRequest {
-    /// To be given back as it is.
-    pub id: Option<String>,
-    /// The tensors, by name, in the order sent.
-    pub inputs: Vec<Input>,
-    /// Names of the outputs wanted; empty for all.
-    pub outputs: Vec<String>,
+/// What the JSON says; names may still be there twice.
+#[derive(Default)]
+pub(super) struct Head {
+    pub(super) id: Option<String>,
+    /// Microseconds.
+    pub(super) timeout: Option<u64>,
+    pub(super) binary_output: bool,
+    pub(super) inputs: Vec<Input>,
+    pub(super) outputs: Vec<RequestedOutput>,
 }
 
-/// A tensor of a request.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Input {
-    /// The model's name for it.
-    pub name: String,
-    /// The data.
-    pub tensor: Tensor,
+pub(super) struct Input {
+    pub(super) name: String,
+    pub(super) data: Data,
 }
 
-/// A tensor of a response.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Output<'a> {
-    /// The model's name for it.
-    pub name: &'a str,
-    /// The data.
-    pub tensor: &'a Tensor,
+pub(super) enum Data {
+    /// It was here.
+    Read(Tensor),
+    /// It is behind the JSON.
+    Bytes { datatype: Datatype, shape: Vec<usize>, size: usize },
 }
 
-/// What is answered.
-#[derive(Debug)]
-pub struct InferResponse<'a> {
-    /// The model that ran.
-    pub model_name: &'a str,
-    /// The version that ran.
-    pub model_version: &'a str,
-    /// The request's id.
-    pub id: Option<&'a str>,
-    /// The results.
-    pub outputs: Vec<Output<'a>>,
-}
-
-/// Why a body is no inference request.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Not JSON, or not the JSON of the protocol.
-    #[error("the body is not an inference request: {0}")]
-    Json(#[from] serde_json::Error),
-    /// A datatype that the protocol does not have.
-    #[error("input '{input}' has an unknown datatype '{datatype}'")]
-    Datatype {
-        /// The tensor's name.
-        input: String,
-        /// What it says.
-        datatype: String,
-    },
-    /// Data that does not fit datatype or shape.
-    #[error("input '{input}': {source}")]
-    Data {
-        /// The tensor's name.
-        input: String,
-        /// What is wrong.
-        source: nested::Error,
-    },
-    /// Two tensors of one name.
-    #[error("{kind} '{name}' is given twice")]
-    Duplicate {
-        /// Input or output.
-        kind: &'static str,
-        /// The name.
-        name: String,
-    },
-}
-
-#[derive(Deserialize)]
-struct RawRequest<'a> {
-    id: Option<String>,
-    #[serde(borrow)]
-    inputs: Vec<RawInput<'a>>,
-    #[serde(default)]
-    outputs: Vec<RawOutput>,
-}
-
-#[derive(Deserialize)]
-struct RawInput<'a> {
-    name: String,
-    shape: Vec<usize>,
-    #[serde(borrow)]
-    datatype: Cow<'a, str>,
-    /// Read once the datatype is known: it may come after.
-    #[serde(borrow)]
-    data: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct RawOutput {
-    name: String,
-}
-
-/// Reads an inference request.
-///
-/// # Errors
-/// What is wrong with it, naming the tensor.
-pub fn parse(body: &[u8]) -> Result<InferRequest, Error> {
-    let raw: RawRequest<'_> = serde_json::from_slice(body)?;
-    let mut inputs: Vec<Input> = Vec::with_capacity(raw.inputs.len());
-    for input in raw.inputs {
-        let RawInput { name, shape, datatype, data } = input;
-        if inputs.iter().any(|other| other.name == name) {
-            return Err(Error::Duplicate { kind: "input", name });
-        }
-        let Some(datatype) = Datatype::from_name(&datatype) else {
-            return Err(Error::Datatype { input: name, datatype: datatype.into_owned() });
-        };
-        match nested::read_shaped(datatype, data.get(), shape) {
-            Ok(tensor) => inputs.push(Input { name, tensor }),
-            Err(source) => return Err(Error::Data { input: name, source }),
+pub(super) fn parse(text: &[u8]) -> Result<Head, Error> {
+    let mut cursor = Cursor::of_body(text)?;
+    let (mut head, mut inputs, mut outputs) = (Head::default(), None, None);
+    let (mut id, mut parameters) = (None, None);
+    cursor.open(b'{', "an object")?;
+    let mut first = true;
+    while cursor.another(&mut first, b'}')? {
+        let key = cursor.key()?;
+        let before = cursor;
+        match &*key {
+            "id" => before.put_once(&mut id, optional_string(&mut cursor)?, "id")?,
+            "parameters" => {
+                before.put_once(
+                    &mut parameters,
+                    request_parameters(&mut cursor, &mut head)?,
+                    "parameters",
+                )?;
+            }
+            "inputs" => before.put_once(&mut inputs, list(&mut cursor, "inputs", input)?, "inputs")?,
+            "outputs" => before.put_once(&mut outputs, list(&mut cursor, "outputs", output)?, "outputs")?,
+            _ => cursor.skip(&[])?,
         }
     }
-    let mut outputs: Vec<String> = Vec::with_capacity(raw.outputs.len());
-    for RawOutput { name } in raw.outputs {
-        if outputs.contains(&name) {
-            return Err(Error::Duplicate { kind: "output", name });
+    cursor.end()?;
+    head.id = id.flatten();
+    head.inputs = inputs.ok_or_else(|| cursor.error("missing field `inputs`"))?;
+    head.outputs = outputs.unwrap_or_default();
+    Ok(head)
+}
+
+fn optional_string(cursor: &mut Cursor<'_>) -> Result<Option<String>, SyntaxError> {
+    if cursor.take_word("null") { Ok(None) } else { Ok(Some(cursor.string()?.into_owned())) }
+}
+
+fn list<'a, T>(
+    cursor: &mut Cursor<'a>,
+    what: &str,
+    item: impl Fn(&mut Cursor<'a>) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    cursor.open(b'[', &format!("a list of {what}"))?;
+    let (mut first, mut items) = (true, Vec::new());
+    while cursor.another(&mut first, b']')? {
+        items.push(item(cursor)?);
+    }
+    Ok(items)
+}
+
+/// Reads an object whose members are parameters; `known` takes what it knows, and says so.
+fn parameters(
+    cursor: &mut Cursor<'_>,
+    mut known: impl FnMut(&str, &mut Cursor<'_>) -> Result<bool, SyntaxError>,
+) -> Result<(), SyntaxError> {
+    if cursor.take_word("null") {
+        return Ok(());
+    }
+    cursor.open(b'{', "an object of parameters")?;
+    let mut first = true;
+    while cursor.another(&mut first, b'}')? {
+        let key = cursor.key()?;
+        if !known(&key, cursor)? {
+            cursor.skip(&[])?;
         }
-        outputs.push(name);
     }
-    Ok(InferRequest { id: raw.id, inputs, outputs })
+    Ok(())
 }
 
-/// Prints a response; tensors are flat lists, as Triton prints them.
-#[must_use]
-pub fn print(response: &InferResponse<'_>) -> Vec<u8> {
-    let mut body = Vec::with_capacity(256);
-    member(&mut body, b'{', "model_name", response.model_name);
-    member(&mut body, b',', "model_version", response.model_version);
-    if let Some(id) = response.id {
-        member(&mut body, b',', "id", id);
-    }
-    body.extend_from_slice(b",\"outputs\":[");
-    for (at, Output { name, tensor }) in response.outputs.iter().enumerate() {
-        if at > 0 {
-            body.push(b',');
+fn request_parameters(cursor: &mut Cursor<'_>, head: &mut Head) -> Result<(), SyntaxError> {
+    parameters(cursor, |key, cursor| {
+        match key {
+            "timeout" => head.timeout = Some(cursor.whole_number("timeout, in microseconds,")?),
+            "binary_data_output" => head.binary_output = cursor.boolean("binary_data_output")?,
+            _ => return Ok(false),
         }
-        member(&mut body, b'{', "name", name);
-        member(&mut body, b',', "datatype", tensor.datatype().name());
-        body.extend_from_slice(b",\"shape\":");
-        to_json(&mut body, tensor.shape());
-        body.extend_from_slice(b",\"data\":");
-        nested::write_flat(tensor, &mut body);
-        body.push(b'}');
-    }
-    body.extend_from_slice(b"]}");
-    body
+        Ok(true)
+    })
 }
 
-fn member(body: &mut Vec<u8>, before: u8, name: &str, value: &str) {
-    body.push(before);
-    to_json(body, name);
-    body.push(b':');
-    to_json(body, value);
+fn output(cursor: &mut Cursor<'_>) -> Result<RequestedOutput, Error> {
+    let (mut name, mut binary, mut classification) = (None, None, None);
+    cursor.open(b'{', "an output, which is an object")?;
+    let mut first = true;
+    while cursor.another(&mut first, b'}')? {
+        let key = cursor.key()?;
+        match &*key {
+            "name" => {
+                let before = *cursor;
+                before.put_once(&mut name, cursor.string()?.into_owned(), "name")?;
+            }
+            "parameters" => parameters(cursor, |key, cursor| {
+                let before = *cursor;
+                match key {
+                    "binary_data" => binary = Some(cursor.boolean("binary_data")?),
+                    "classification" => {
+                        let classes = usize::try_from(cursor.whole_number("classification")?);
+                        classification =
+                            Some(classes.ok().filter(|classes| *classes > 0).ok_or_else(|| {
+                                before.error("classification must be a number of classes, at least 1")
+                            })?);
+                    }
+                    _ => return Ok(false),
+                }
+                Ok(true)
+            })?,
+            _ => cursor.skip(&[])?,
+        }
+    }
+    let name = name.ok_or_else(|| cursor.error("an output has no `name`: missing field `name`"))?;
+    Ok(RequestedOutput { name, binary, classification })
 }
 
-fn to_json<T: serde::Serialize + ?Sized>(body: &mut Vec<u8>, value: &T) {
-    serde_json::to_writer(body, value).expect("a Vec takes every byte, and strings and lists are valid JSON");
+/// An input's members as far as they have come.
+#[derive(Default)]
+struct Members<'a> {
+    name: Option<Cow<'a, str>>,
+    shape: Option<Vec<usize>>,
+    datatype: Option<Cow<'a, str>>,
+    data: Option<Found<'a>>,
+    /// Of the bytes behind the JSON.
+    size: Option<usize>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+enum Found<'a> {
+    Read(Reader),
+    /// Where it is: what it is comes later.
+    At(Cursor<'a>),
+}
 
-    #[test]
-    fn a_request_is_read_in_any_order_of_its_members() {
-        let body = br#"{"extra":{"a":[[1]]},"outputs":[{"name":"y","parameters":{"x":1}}],"id":"7",
-            "inputs":[{"data":[[1,2],[3,4]],"datatype":"FP32","shape":[2,2],"name":"x"}]}"#;
-        let request = parse(body).unwrap();
-        assert_eq!(request.id.as_deref(), Some("7"));
-        assert_eq!(request.outputs, ["y"]);
-        assert_eq!(request.inputs[0].name, "x");
-        assert_eq!(request.inputs[0].tensor.numbers::<f32>(), Some(&[1.0, 2.0, 3.0, 4.0][..]));
+fn input(cursor: &mut Cursor<'_>) -> Result<Input, Error> {
+    let mut members = Members::default();
+    cursor.open(b'{', "an input, which is an object")?;
+    let mut first = true;
+    while cursor.another(&mut first, b'}')? {
+        let key = cursor.key()?;
+        let before = *cursor;
+        match &*key {
+            "name" => before.put_once(&mut members.name, cursor.string()?, "name")?,
+            "shape" => before.put_once(&mut members.shape, shape(cursor)?, "shape")?,
+            "datatype" => before.put_once(&mut members.datatype, cursor.string()?, "datatype")?,
+            "data" => {
+                let found = found(cursor, &members)?;
+                before.put_once(&mut members.data, found, "data")?;
+            }
+            "parameters" => parameters(cursor, |key, cursor| {
+                if key == "binary_data_size" {
+                    let size = cursor.whole_number("binary_data_size")?;
+                    members.size = Some(usize::try_from(size).unwrap_or(usize::MAX));
+                }
+                Ok(key == "binary_data_size")
+            })?,
+            _ => cursor.skip(&[])?,
+        }
     }
+    let missing = |name: &str| cursor.error(format_args!("an input lacks something: missing field `{name}`"));
+    let name = members.name.ok_or_else(|| missing("name"))?.into_owned();
+    let shape = members.shape.ok_or_else(|| missing("shape"))?;
+    let datatype = datatype(&name, &members.datatype.ok_or_else(|| missing("datatype"))?)?;
+    let data = match (members.data, members.size) {
+        (Some(_), Some(_)) => return Err(Error::Form { input: name, has: "both", and: "and" }),
+        (None, None) => return Err(Error::Form { input: name, has: "neither", and: "nor" }),
+        (None, Some(size)) => Data::Bytes { datatype, shape, size },
+        (Some(found), None) => {
+            let reader = match found {
+                Found::Read(reader) => reader,
+                Found::At(mut cursor) => read(&mut cursor, &name, datatype)?,
+            };
+            match reader.finish_as(shape) {
+                Ok(tensor) => Data::Read(tensor),
+                Err(source) => return Err(Error::Data { input: name, source }),
+            }
+        }
+    };
+    Ok(Input { name, data })
+}
 
-    #[test]
-    fn what_is_wrong_is_named() {
-        let check = |body: &str, says: &str| {
-            let error = parse(body.as_bytes()).expect_err(body).to_string();
-            assert!(error.contains(says), "{body}: {error}");
-        };
-        let input = |rest: &str| format!(r#"{{"inputs":[{{"name":"x",{rest}}}]}}"#);
-        check("", "EOF");
-        check("{}", "missing field `inputs`");
-        check("[1", "inference request");
-        check(r#"{"id":7,"inputs":[]}"#, "expected a string");
-        check(
-            &input(r#""shape":[1],"datatype":"FP31","data":[1]"#),
-            "input 'x' has an unknown datatype 'FP31'",
-        );
-        check(&input(r#""shape":[1],"datatype":"FP32""#), "missing field `data`");
-        check(&input(r#""shape":[-1],"datatype":"FP32","data":[1]"#), "-1");
-        check(
-            &input(r#""shape":[2],"datatype":"FP32","data":[1]"#),
-            "input 'x': shape [2] needs 2 elements, got 1",
-        );
-        check(&input(r#""shape":[4611686018427387904,4],"datatype":"FP32","data":[1]"#), "too many elements");
-        check(
-            &input(r#""shape":[1],"datatype":"INT8","data":[200]"#),
-            "input 'x': 200 is not a value of INT8",
-        );
-        let twice = r#"{"name":"x","shape":[1],"datatype":"FP32","data":[1]}"#;
-        check(&format!(r#"{{"inputs":[{twice},{twice}]}}"#), "input 'x' is given twice");
-        check(r#"{"inputs":[],"outputs":[{"name":"y"},{"name":"y"}]}"#, "output 'y' is given twice");
-        let deep = format!(r#"{{"inputs":{}"#, "[".repeat(100_000));
-        check(&deep, "inference request");
+fn found<'a>(cursor: &mut Cursor<'a>, members: &Members<'_>) -> Result<Found<'a>, Error> {
+    if let (Some(name), Some(known)) = (&members.name, &members.datatype) {
+        return read(cursor, name, datatype(name, known)?).map(Found::Read);
     }
+    cursor.peek();
+    let place = *cursor;
+    cursor.skip(&[])?;
+    Ok(Found::At(place))
+}
 
-    #[test]
-    fn a_response_is_the_json_of_the_protocol() {
-        let tensor = Tensor::from_numbers(vec![1, 2], vec![0.5f32, f32::NAN]).unwrap();
-        let outputs = vec![Output { name: "y\"", tensor: &tensor }];
-        let response = InferResponse { model_name: "m", model_version: "1", id: Some("a"), outputs };
-        assert_eq!(
-            String::from_utf8(print(&response)).unwrap(),
-            r#"{"model_name":"m","model_version":"1","id":"a","outputs":[{"name":"y\"","datatype":"FP32","shape":[1,2],"data":[0.5,null]}]}"#
-        );
+fn read(cursor: &mut Cursor<'_>, name: &str, datatype: Datatype) -> Result<Reader, Error> {
+    let mut reader = Reader::new(datatype, Dialect::Json);
+    match reader.value(cursor) {
+        Ok(()) => Ok(reader),
+        Err(error) => Err(Error::Data { input: name.to_owned(), source: nested::Error::Json(error) }),
     }
+}
+
+fn datatype(input: &str, name: &str) -> Result<Datatype, Error> {
+    Datatype::from_name(name)
+        .ok_or_else(|| Error::Datatype { input: input.to_owned(), datatype: name.to_owned() })
+}
+
+fn shape(cursor: &mut Cursor<'_>) -> Result<Vec<usize>, Error> {
+    list(cursor, "dimensions", |cursor| {
+        let dim = cursor.whole_number("a dimension")?;
+        Ok(usize::try_from(dim).map_err(|_| cursor.error("a dimension is too large"))?)
+    })
 }

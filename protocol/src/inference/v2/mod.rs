@@ -1,5 +1,14 @@
-//! The Open Inference Protocol, version 2: what an inference request asks and how it is answered.
+//! The Open Inference Protocol, version 2: what an inference request asks and how it is answered, with the binary
+//! tensors and the parameters of Triton's extensions.
 
+mod binary;
 mod json;
+mod request;
+mod response;
 
-pub use json::{Error, InferRequest, InferResponse, Input, Output, parse, print};
+pub use binary::{Error as BinaryError, raw};
+pub use request::{Error, InferRequest, Input, RequestedOutput, parse};
+pub use response::{InferResponse, Output, Printed, print};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,10 @@
+//! See [`predictd_fuzz::v1`].
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| predictd_fuzz::v1(data));
+
+#[cfg(not(fuzzing))]
+fn main() -> std::io::Result<()> {
+    predictd_fuzz::replay(predictd_fuzz::v1, std::env::args_os().skip(1))
+}
