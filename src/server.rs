@@ -131,6 +131,7 @@ pub async fn serve(config: &Config, prepared: Prepared, signals: &mut Signals) -
         signal = signals.next() => signal,
         reason = app.pool.broken() => {
             tracing::error!("{reason}: this process cannot go on, and ends; a new one can serve again");
+            app.pool.stop(Duration::ZERO);
             return Ok(Ending::Broken);
         }
     };

@@ -1,7 +1,10 @@
 //! The Open Inference Protocol's calls for one model.
 
 use super::{AppState, Call, Json, SMALL, error::Error, inputs_of, request_id, run};
-use crate::{pool::Inputs, serving::Model};
+use crate::{
+    pool::{Inputs, Rejected},
+    serving::Model,
+};
 use axum::{
     extract::{Path, State, rejection::PathRejection},
     response::{IntoResponse, Response},
@@ -54,6 +57,9 @@ fn spec(spec: &TensorSpec) -> Value {
 pub(super) async fn ready(State(app): AppState, target: InPath) -> Result<Response, Error> {
     let Path(target) = target?;
     let model = app.models.find(&target.model, target.version.as_deref())?;
+    if let Some(reason) = model.lane.closed() {
+        return Err(Error::Busy(model.name.clone(), Rejected::Closed(reason)));
+    }
     Ok(axum::Json(json!({ "name": model.name.as_str(), "ready": true })).into_response())
 }
 
@@ -78,9 +84,9 @@ pub(super) async fn infer(
         move |body: &Bytes| {
             let mut request = v2::parse(body, header_length, &model.engine.signature().inputs)
                 .map_err(|error| Error::BadRequest(error.to_string()))?;
-            let inputs = model.arrange(std::mem::take(&mut request.inputs))?;
             let names: Vec<String> = request.outputs.iter().map(|output| output.name.clone()).collect();
             let outputs = model.select(&names)?;
+            let inputs = model.arrange(std::mem::take(&mut request.inputs))?;
             let _ = wanted.set(Wanted { request, outputs });
             Ok(inputs)
         }

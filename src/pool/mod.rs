@@ -232,7 +232,10 @@ impl Drop for Pool {
     fn drop(&mut self) {
         {
             let mut schedule = self.shared.monitor.lock();
-            schedule.stop();
+            if schedule.stop() {
+                // All that could be done about threads that do not end has been.
+                return;
+            }
             schedule.wake_all();
         }
         if !self.join(Instant::now() + PATIENCE) {

@@ -336,9 +336,9 @@ impl Schedule {
         Cancelled { _job: None, interrupt, watchdog }
     }
 
-    /// Takes nothing more; what waits is still done.
-    pub(super) fn stop(&mut self) {
-        self.stopped = true;
+    /// Takes nothing more; what waits is still done. Says whether it was so already.
+    pub(super) fn stop(&mut self) -> bool {
+        std::mem::replace(&mut self.stopped, true)
     }
 
     /// Everything that waits, and what would end everything that runs.

@@ -55,6 +55,11 @@ impl Server {
 
     /// The same with more configuration.
     pub(crate) fn with(config: &str) -> Self {
+        Self::with_arguments(config, |_| {})
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn with_arguments(config: &str, more: impl FnOnce(&mut Command)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("predictd.toml"), config).unwrap();
         let mut command = predictd();
@@ -65,6 +70,7 @@ impl Server {
             let path = model.unwrap().path();
             command.arg("--model").arg(format!("{}={}", path.file_name().unwrap().display(), path.display()));
         }
+        more(&mut command);
         let mut server = Self { folder, process: Process::start(command) };
         server.process.wait_until("it listens", || {
             UnixStream::connect(server.folder.path().join("predictd.sock")).is_ok()

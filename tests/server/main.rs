@@ -13,6 +13,7 @@ mod harness;
 mod leaving;
 mod library;
 mod life;
+mod pool;
 mod predict;
 mod uwsgi;
 mod wires;
