@@ -9,14 +9,14 @@ use crate::{
     },
     os::{
         cpus::{self, CpuId},
-        process,
+        memory, process,
         signals::{Signal, Signals},
         socket,
     },
     pool::{self, Pool},
     serving::{self, Model, Models},
     telemetry::logging,
-    wire::{self, Connections, Drain, Listener},
+    wire::{self, Budget, Connections, Drain, Listener},
 };
 use anyhow::Context;
 use predictd_protocol::gateway;
@@ -114,13 +114,14 @@ pub async fn serve(config: &Config, prepared: Prepared, signals: &mut Signals) -
     let connections = Connections::new(config.limits.connections);
     let (drain, draining) = Drain::channel();
     let mut serving = JoinSet::new();
+    let limits = limits(config);
     // All are bound before any is served: a server listens everywhere or nowhere.
     for listener in listeners(config)? {
         tracing::info!(listen = %listener.address(), "listening");
         serving.spawn(wire::serve(
             listener,
             router.clone(),
-            limits(config),
+            limits.clone(),
             connections.clone(),
             draining.clone(),
         ));
@@ -174,7 +175,12 @@ fn listeners(config: &Config) -> anyhow::Result<Vec<Listener>> {
 
 fn limits(config: &Config) -> wire::Limits {
     let limits = &config.limits;
+    let in_flight = limits.in_flight.unwrap_or_else(|| {
+        let quarter = memory::allowed().unwrap_or(4 << 30) / 4;
+        quarter.max(limits.body.saturating_mul(2))
+    });
     wire::Limits {
+        budget: Budget::new(in_flight),
         wires: limits.wires,
         connections: limits.connections,
         idle_timeout: limits.idle_timeout,

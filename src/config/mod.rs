@@ -87,6 +87,8 @@ pub enum Pin {
 pub struct Limits {
     pub head: usize,
     pub body: u64,
+    /// A quarter of the memory there is if not given, and room for two of the largest bodies at least.
+    pub in_flight: Option<u64>,
     pub pixels: u64,
     pub connections: u32,
     pub head_timeout: Duration,
@@ -272,6 +274,10 @@ fn meant(raw: Raw, mut notes: Vec<String>) -> Result<Config, Error> {
         limits: Limits {
             head: usize::try_from(raw.limits.head.0).unwrap_or(usize::MAX),
             body: raw.limits.body.0,
+            in_flight: match raw.limits.in_flight {
+                Auto::Auto => None,
+                Auto::Set(size) => Some(size.0),
+            },
             pixels: raw.limits.pixels,
             connections: raw.limits.connections,
             head_timeout: raw.limits.head_timeout.0,
@@ -311,7 +317,6 @@ fn not_yet(raw: &Raw, notes: &mut Vec<String>) {
         ("socket.owner", raw.socket.owner != default.socket.owner),
         ("socket.group", raw.socket.group != default.socket.group),
         ("socket.allow_users", raw.socket.allow_users != default.socket.allow_users),
-        ("limits.in_flight", raw.limits.in_flight != default.limits.in_flight),
         ("onnxruntime.providers", raw.onnxruntime.providers != default.onnxruntime.providers),
         ("onnxruntime.fallback", raw.onnxruntime.fallback != default.onnxruntime.fallback),
         ("log.file", raw.log.file != default.log.file),

@@ -1,6 +1,7 @@
 //! What Linux gives: processors, sockets, the process itself. Knows nothing of requests or models.
 
 pub mod cpus;
+pub mod memory;
 pub mod process;
 pub mod signals;
 pub mod socket;

@@ -2,7 +2,7 @@
 //!
 //! Reading never waits for writing, nor either for a handler.
 
-use super::{Handler, Limits, connection, drain::Drain, exchange, socket::Socket};
+use super::{Handler, Limits, budget::Share, connection, drain::Drain, exchange, socket::Socket};
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode, response};
 use predictd_protocol::gateway::{
@@ -41,6 +41,7 @@ pub(super) async fn serve<H: Handler>(
         running: Vec::new(),
         handler,
         progress: Instant::now(),
+        share: limits.budget.share(),
     };
     let fed = connection.server.feed(&buffer);
     drop(buffer);
@@ -61,6 +62,8 @@ struct Connection<H> {
     handler: H,
     /// When the peer last sent or took something, or a request was answered.
     progress: Instant,
+    /// What is held of requests that are not complete.
+    share: Share,
 }
 
 struct Answer {
@@ -123,15 +126,27 @@ impl<H: Handler> Connection<H> {
         self.progress = Instant::now();
         while let Some(event) = self.server.poll() {
             match event {
-                Event::Request { id, request, body } => self.begin(id, request, body),
+                Event::Request { id, request, body } => {
+                    let body = self.share.part(&body).tie(body);
+                    self.begin(id, request, body);
+                }
                 Event::Reject { id, error } => self.refuse(id, error.status(), &error.to_string()),
                 Event::Abort { id } => self.cancel(id),
             }
         }
+        self.count();
         fed.map_err(|error| {
             tracing::warn!(wire = "fastcgi", "connection closed: {error}");
             io::Error::new(io::ErrorKind::InvalidData, error)
         })
+    }
+
+    /// Where the requests that are not complete hold more than there is, the largest has to go.
+    fn count(&mut self) {
+        while let Err(error) = self.share.resize(self.server.held()) {
+            let Some(id) = self.server.heaviest() else { return };
+            self.refuse(id, StatusCode::SERVICE_UNAVAILABLE, &error.to_string());
+        }
     }
 
     fn begin(&mut self, id: RequestId, request: cgi::Request, body: Bytes) {

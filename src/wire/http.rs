@@ -146,6 +146,7 @@ async fn read(mut body: Incoming, limits: &Limits) -> Result<Bytes, (StatusCode,
     if let Some(length) = body.size_hint().exact().filter(|length| *length > max) {
         return Err(too_large(predictd_protocol::gateway::Error::BodyTooLarge(length, max)));
     }
+    let mut share = limits.budget.share();
     let mut first = Bytes::new();
     let mut all = Vec::new();
     loop {
@@ -161,6 +162,9 @@ async fn read(mut body: Incoming, limits: &Limits) -> Result<Bytes, (StatusCode,
         if (first.len() + all.len() + data.len()) as u64 > max {
             return Err(too_large(predictd_protocol::gateway::Error::StreamTooLarge(max)));
         }
+        share
+            .resize((first.len() + all.len() + data.len()).max(all.capacity()))
+            .map_err(|error| (StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
         // A body of one piece is not copied.
         if first.is_empty() && all.is_empty() {
             first = data;
@@ -171,7 +175,7 @@ async fn read(mut body: Incoming, limits: &Limits) -> Result<Bytes, (StatusCode,
             all.extend_from_slice(&data);
         }
     }
-    Ok(if all.is_empty() { first } else { all.into() })
+    Ok(share.tie(if all.is_empty() { first } else { all.into() }))
 }
 
 /// What a connection is doing, and since when.

@@ -1,5 +1,6 @@
 //! What a peer may make us hold, and how long it may keep us.
 
+use super::Budget;
 use predictd_protocol::gateway::{self, detect::Wires};
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ pub struct Limits {
     pub wires: Wires,
     /// Bytes of heads and bodies.
     pub protocol: gateway::Limits,
+    /// Bytes of bodies that all connections together may hold.
+    pub budget: Budget,
     /// Connections at once: what FastCGI's `FCGI_MAX_CONNS` is answered with.
     pub connections: u32,
     /// From the first byte of a head (of a connection: from accept) to its end.
@@ -27,6 +30,7 @@ impl Default for Limits {
         Self {
             wires: Wires::ALL,
             protocol: gateway::Limits::default(),
+            budget: Budget::new(1 << 30),
             connections: 8192,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(60),

@@ -3,6 +3,7 @@
 //! Whole in, whole out: a handler is called once its request's body is complete, and what it answers is sent with one
 //! Content-Length. When the client goes away, the handler's future is dropped, and with it whatever it waits for.
 
+mod budget;
 mod connection;
 mod drain;
 mod exchange;
@@ -13,6 +14,7 @@ mod listener;
 mod socket;
 mod uwsgi;
 
+pub use budget::Budget;
 pub use drain::Drain;
 pub use limits::Limits;
 pub use listener::{Connections, Listener, serve};

@@ -46,9 +46,18 @@ pub(super) async fn serve<H: Handler>(
     let length = request.length.unwrap_or(0);
     let length = usize::try_from(length).expect("the limit on bodies fits memory, and was checked");
     let mut body = buffer.split_off(end.min(buffer.len()));
+    let mut share = limits.budget.share();
+    if let Err(error) = share.resize(body.len().min(length)) {
+        return refuse(socket, StatusCode::SERVICE_UNAVAILABLE, &error.to_string(), limits.write_timeout)
+            .await;
+    }
     while body.len() < length {
         // By what has come, not by what is announced.
         body.reserve((length - body.len()).min(body.len().max(64 * 1024)));
+        if let Err(error) = share.resize(body.capacity()) {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return refuse(socket, status, &error.to_string(), limits.write_timeout).await;
+        }
         match timeout(limits.body_timeout, socket.receive(&mut body)).await {
             Ok(Ok(1..)) => {}
             Ok(Ok(0)) => {
@@ -63,7 +72,7 @@ pub(super) async fn serve<H: Handler>(
     }
     body.truncate(length);
     let head_only = request.parts.method == Method::HEAD;
-    let answer = exchange::exchange(handler, Wire::Uwsgi, request.parts, Bytes::from(body));
+    let answer = exchange::exchange(handler, Wire::Uwsgi, request.parts, share.tie(Bytes::from(body)));
     let Some((parts, body)) = unless_closed(socket, answer).await else { return Ok(()) };
     answer_with(socket, &parts, &body, head_only, limits.write_timeout).await
 }

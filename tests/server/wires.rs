@@ -453,3 +453,40 @@ fn a_hundred_thousand_bad_connections_leave_nothing_behind() {
     let now = held(&server).1;
     assert!(now < memory + 20_000, "{now} kB, {memory} kB before");
 }
+
+/// However it is spread over connections and requests.
+#[test]
+fn requests_under_way_hold_no_more_memory_than_allowed() {
+    let server = Server::with("[limits]\nin_flight = '1MiB'");
+    let row: Vec<u8> = [5.1f32, 3.5, 1.4, 0.2].iter().flat_map(|x| x.to_le_bytes()).collect();
+    let body = row.repeat(700 * 1024 / row.len());
+    for wire in Wire::ALL {
+        let bytes = request(
+            wire,
+            "POST",
+            "/predict/iris?top_k=1",
+            &[("content-type", "application/octet-stream")],
+            &body,
+        );
+        let ask = || {
+            let mut stream = connect(&server);
+            stream.write_all(&bytes).unwrap();
+            answer(wire, &mut stream)
+        };
+        ask().ok();
+        let mut half = connect(&server);
+        half.write_all(&bytes[..bytes.len() - 1000]).unwrap();
+        let refused = loop {
+            let reply = ask();
+            if reply.status != 200 {
+                break reply;
+            }
+        };
+        assert_eq!(refused.header("retry-after"), Some("1"), "{wire}");
+        assert!(refused.error(503).contains("fill the memory there is for them"), "{wire}");
+        server.post("/predict/iris", "[[5.1, 3.5, 1.4, 0.2]]").ok();
+        half.write_all(&bytes[bytes.len() - 1000..]).unwrap();
+        answer(wire, &mut half).ok();
+        ask().ok();
+    }
+}

@@ -1,0 +1,71 @@
+//! How much memory we may use: the machine's, or less where the cgroup says so.
+
+use std::fs;
+
+/// Bytes, as far as the kernel tells.
+#[must_use]
+pub fn allowed() -> Option<u64> {
+    let read = |path: &str| fs::read_to_string(path).ok();
+    let total = total_from(&read("/proc/meminfo")?)?;
+    let groups = read("/proc/self/cgroup").unwrap_or_default();
+    Some(limit_from(&groups, read).map_or(total, |limit| limit.min(total)))
+}
+
+fn total_from(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// The smallest limit from our own group up to the root.
+fn limit_from(groups: &str, read: impl Fn(&str) -> Option<String>) -> Option<u64> {
+    let mut smallest: Option<u64> = None;
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(mut path)) = (fields.next(), fields.next()) else { continue };
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            "memory" => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            _ => continue,
+        };
+        loop {
+            let group = path.trim_end_matches('/');
+            // `max` is no number, and no limit.
+            let limit = read(&format!("{root}{group}/{file}")).and_then(|text| text.trim().parse().ok());
+            smallest = smallest.into_iter().chain(limit).min();
+            match group.rsplit_once('/') {
+                Some((parent, _)) => path = parent,
+                None => break,
+            }
+        }
+    }
+    smallest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_limit_on_the_way_to_the_root_binds() {
+        for (groups, files, expected) in [
+            ("0::/a/b\n", &[("/sys/fs/cgroup/a/b/memory.max", "max\n")][..], None),
+            (
+                "0::/a/b\n",
+                &[("/sys/fs/cgroup/a/b/memory.max", "4096\n"), ("/sys/fs/cgroup/a/memory.max", "1024")],
+                Some(1024),
+            ),
+            ("3:memory:/x\n", &[("/sys/fs/cgroup/memory/x/memory.limit_in_bytes", "77\n")], Some(77)),
+            ("", &[], None),
+        ] {
+            let read =
+                |path: &str| files.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned());
+            assert_eq!(limit_from(groups, read), expected, "{groups:?}");
+        }
+    }
+
+    #[test]
+    fn this_machine_has_memory() {
+        assert_eq!(total_from("MemTotal:       24576 kB\nMemFree: 1 kB\n"), Some(24576 * 1024));
+        assert!(allowed().is_some_and(|bytes| bytes > 1 << 20));
+    }
+}
