@@ -33,6 +33,8 @@ pub struct Config {
     pub socket: SocketOptions,
     /// The folder of models.
     pub models: PathBuf,
+    /// Where private copies of model files go; the system's temporary folder if not given.
+    pub cache: Option<PathBuf>,
     /// Models given one by one, `NAME=PATH`, beside those of the folder.
     pub extra_models: Vec<(String, PathBuf)>,
     /// Whether a model that cannot be loaded keeps the server from starting.
@@ -260,6 +262,7 @@ fn meant(raw: Raw, mut notes: Vec<String>) -> Result<Config, Error> {
         listen,
         socket: SocketOptions { mode, backlog },
         models: raw.models.into(),
+        cache: (!raw.cache.is_empty()).then(|| raw.cache.into()),
         extra_models: Vec::new(),
         strict_models: raw.strict_models,
         allow_fake: false,
@@ -312,7 +315,6 @@ fn not_yet(raw: &Raw, notes: &mut Vec<String>) {
         ("admin_hosts", raw.admin_hosts != default.admin_hosts),
         ("admin_allow_remote", raw.admin_allow_remote != default.admin_allow_remote),
         ("uwsgi_stats", raw.uwsgi_stats != default.uwsgi_stats),
-        ("cache", raw.cache != default.cache),
         ("pidfile", raw.pidfile != default.pidfile),
         ("socket.owner", raw.socket.owner != default.socket.owner),
         ("socket.group", raw.socket.group != default.socket.group),

@@ -1,6 +1,7 @@
 //! Tensors to tensors: what a model is to the rest of the program, and ONNX Runtime as one way to run it.
 
 pub mod engine;
+pub mod external;
 pub mod fake;
 pub mod folder;
 pub mod library;

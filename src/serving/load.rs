@@ -5,6 +5,7 @@ use crate::{
     config::{Config, model as settings},
     model::{
         engine::{Engine, Interrupt},
+        external::Private,
         fake::Fake,
         folder::{self, FolderError, ModelFolder},
         onnx::{self, Onnx, Runtime},
@@ -59,6 +60,9 @@ pub enum Cause {
     /// A file that cannot be read.
     #[error("{0} cannot be read: {1}")]
     Unreadable(PathBuf, std::io::Error),
+    /// External data that cannot be copied.
+    #[error("{0} and its external data cannot be read, or not copied to cache: {1}")]
+    Copy(PathBuf, std::io::Error),
     /// A version that `versions` asks for.
     #[error("version {0} is asked for and not there")]
     NoVersion(u64),
@@ -171,7 +175,7 @@ fn load(
     }
     for (version, path) in chosen(folder, &settings.versions)? {
         let begun = Instant::now();
-        take(load_version(folder, &settings, *version, path, runtime, threads)?, begun);
+        take(load_version(folder, &settings, *version, path, config, runtime, threads)?, begun);
     }
     process::release_free_memory();
     Ok(models)
@@ -212,6 +216,7 @@ fn load_version(
     settings: &settings::Model,
     version: u64,
     path: &Path,
+    config: &Config,
     runtime: &Runtime,
     threads: usize,
 ) -> Result<Model, Cause> {
@@ -221,7 +226,10 @@ fn load_version(
         memory_arena: settings.session.memory_arena,
         usual_rows: settings.batch.max_rows.get(),
     };
-    let engine = Arc::new(Onnx::load(runtime, path, &options)?);
+    let private =
+        Private::of(path, config.cache.as_deref()).map_err(|error| Cause::Copy(path.to_owned(), error))?;
+    let engine = Arc::new(Onnx::load(runtime, private.path(), &options)?);
+    drop(private);
     let mut batching = batching(settings, engine.signature().has_free_rows());
     if batching.joins {
         let verdict = trial::rows_are_independent(&*engine);

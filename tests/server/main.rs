@@ -8,6 +8,7 @@
 
 mod commands;
 mod errors;
+mod files;
 mod front_ends;
 mod harness;
 mod leaving;
