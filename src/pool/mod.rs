@@ -300,9 +300,9 @@ impl Lane {
             Inputs::Later { prepare, rows } => (Some(prepare), rows.max(1), None),
         };
         let cell: Arc<Cell<Outcome<T, E>>> = Arc::new(Cell::new());
-        let work = Request { prepare, finish: Some(finish), cell: Arc::clone(&cell) };
+        let work = Box::new(Request { prepare, finish: Some(finish), cell: Arc::clone(&cell) });
         let now = Instant::now();
-        let (mut schedule, work) = (self.shared.monitor.lock(), Box::new(work));
+        let mut schedule = self.shared.monitor.lock();
         let id = schedule.next_job();
         let job = Job {
             id,
