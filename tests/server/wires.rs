@@ -409,7 +409,7 @@ fn a_kept_connection_ends_with_its_next_answer_in_a_drain() {
 }
 
 /// Descriptors and kilobytes of memory that a process has.
-fn held(server: &Server) -> (usize, usize) {
+pub(crate) fn held(server: &Server) -> (usize, usize) {
     let proc = format!("/proc/{}", server.process.id());
     let descriptors = std::fs::read_dir(format!("{proc}/fd")).unwrap().count();
     let status = std::fs::read_to_string(format!("{proc}/status")).unwrap();
