@@ -33,13 +33,16 @@ pub(crate) fn measure(table: &mut Table, length: &Length) -> Result<(), Box<dyn 
     }
 
     let mut rates = [const { Vec::new() }; 3];
+    let mut rows = [const { Vec::new() }; 3];
     for round in 0..length.rounds {
         let mut order = [0, 1, 2];
         if round % 2 == 1 {
             order.reverse();
         }
         for at in order {
-            rates[at].push(closed_loop(lanes[at], &input, CLIENTS, length.round)?);
+            let got = closed_loop(lanes[at], &input, CLIENTS, length.round)?;
+            rates[at].push(got.rate);
+            rows[at].push(got.rows_per_run);
         }
     }
     let ratios = |of: usize| -> f64 {
@@ -58,8 +61,10 @@ pub(crate) fn measure(table: &mut Table, length: &Length) -> Result<(), Box<dyn 
     table.title(format!("batching: dense model of {} MB, {workers} workers", SMALL.bytes() / 1_000_000));
     table.figure("rows/s of 32 clients, each row by itself", median(&mut rates[0]), "", Wanted::Any);
     table.figure("  runs of at most 8 rows, against that", by_eight, "x", Wanted::Any);
+    table.figure("    rows in a run", median(&mut rows[1]), "", Wanted::Any);
     table.figure("  runs of at most 32 rows, against that", by_all, "x", Wanted::AtLeast(3.0));
 
+    table.figure("    rows in a run", median(&mut rows[2]), "", Wanted::Any);
     let name = format!("  runs of {share} rows in a bare loop, against single rows there");
     table.figure(&name, median(&mut limits), "x", Wanted::Any);
 

@@ -44,26 +44,40 @@ fn describe(failure: &Failure<()>) -> String {
     format!("a request failed: {failure:?}")
 }
 
-/// Requests/s that `clients` get who each wait for an answer before they ask again.
+/// What clients got.
+pub(crate) struct Got {
+    /// Requests/s.
+    pub(crate) rate: f64,
+    /// In the mean.
+    pub(crate) rows_per_run: f64,
+}
+
+/// What `clients` get who each wait for an answer before they ask again.
 pub(crate) fn closed_loop(
     lane: &Lane,
     inputs: &[Tensor],
     clients: usize,
     length: Duration,
-) -> Result<f64, String> {
+) -> Result<Got, String> {
     let begun = Instant::now();
     let client = || async {
-        let mut answers = 0_u32;
+        let (mut answers, mut runs) = (0.0, 0.0);
         while begun.elapsed() < length {
-            ask_and_wait(lane, inputs).await?;
-            answers += 1;
+            // Its share of a run.
+            runs += 1.0 / ask_and_wait(lane, inputs).await?.batch_rows.max(1) as f64;
+            answers += 1.0;
         }
-        Ok::<u32, String>(answers)
+        Ok::<(f64, f64), String>((answers, runs))
     };
     let counts = block_on(join_all((0..clients).map(|_| client())));
     let took = begun.elapsed().as_secs_f64();
-    let all: u32 = counts.into_iter().sum::<Result<u32, String>>()?;
-    Ok(f64::from(all) / took)
+    let (mut answers, mut runs) = (0.0, 0.0);
+    for count in counts {
+        let (own_answers, own_runs) = count?;
+        answers += own_answers;
+        runs += own_runs;
+    }
+    Ok(Got { rate: answers / took, rows_per_run: answers / runs })
 }
 
 /// Wakes the thread that waits.

@@ -45,7 +45,7 @@ pub(crate) fn measure(table: &mut Table, length: &Length) -> Result<(), Box<dyn 
     for Case { name, queue, patience } in CASES {
         let batching = Batching { joins: false, max_rows: 1, max_delay: Duration::ZERO, queue };
         let lane = pool.open("busy", Arc::clone(&engine), batching);
-        let possible = || closed_loop(&lane, &input, workers * 4, length.round);
+        let possible = || closed_loop(&lane, &input, workers * 4, length.round).map(|got| got.rate);
         let before = possible()?;
         let load =
             Load { interval: Duration::from_secs_f64(0.5 / before), length: length.overload, patience };

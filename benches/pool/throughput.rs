@@ -39,9 +39,9 @@ pub(crate) fn measure(table: &mut Table, length: &Length) -> Result<(), Box<dyn 
     for round in 0..length.rounds {
         let (bare, pooled) = if round % 2 == 0 {
             let bare = bare_loop(&engine, &input, length.round)?;
-            (bare, closed_loop(&lane, &input, clients, length.round)?)
+            (bare, closed_loop(&lane, &input, clients, length.round)?.rate)
         } else {
-            let pooled = closed_loop(&lane, &input, clients, length.round)?;
+            let pooled = closed_loop(&lane, &input, clients, length.round)?.rate;
             (bare_loop(&engine, &input, length.round)?, pooled)
         };
         ratios.push(pooled / bare);
