@@ -17,10 +17,11 @@ check: ## the inner loop of it: format, lints, tests, documentation
 audit: ## licences, sources and known vulnerabilities of the dependencies (cargo-deny)
 	@scripts/audit.sh
 
-bench: ## requests/s through nginx, against a server that does nothing
+bench: ## requests/s through nginx, against a server that does nothing; the pool by itself
 	@scripts/setup.sh nginx wrk cc onnxruntime
 	@cargo build --release --bin predictd
 	@tests/yardstick/bench.py
+	@cargo bench --bench pool
 
 fuzz: ## every fuzz target for a minute (SECONDS_EACH=600: longer)
 	@scripts/fuzz.sh
