@@ -41,6 +41,8 @@ struct Thread {
 pub(super) struct Run {
     pub lane: LaneId,
     pub begun: Instant,
+    /// Or only makes tensors for it.
+    pub runs_model: bool,
     pub interrupt: Arc<Interrupt>,
     pub parts: Vec<Part>,
     pub slow: bool,
@@ -164,10 +166,16 @@ impl Crew {
 
 impl Run {
     /// A task for the callers of `jobs`.
-    pub(super) fn new<'a>(lane: LaneId, jobs: impl Iterator<Item = &'a Job>, now: Instant) -> Self {
+    pub(super) fn new<'a>(
+        lane: LaneId,
+        jobs: impl Iterator<Item = &'a Job>,
+        runs_model: bool,
+        now: Instant,
+    ) -> Self {
         Self {
             lane,
             begun: now,
+            runs_model,
             interrupt: Arc::new(Interrupt::default()),
             parts: jobs.map(Part::of).collect(),
             slow: false,

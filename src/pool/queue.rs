@@ -59,6 +59,8 @@ pub(super) struct Queue {
     ready: VecDeque<Ready>,
     rows: usize,
     ready_rows: usize,
+    /// What a run has taken of late.
+    usual: Duration,
 }
 
 /// There is no room.
@@ -69,7 +71,14 @@ pub(super) struct Full {
 
 impl Queue {
     pub(super) fn new(batching: Batching) -> Self {
-        Self { batching, raw: VecDeque::new(), ready: VecDeque::new(), rows: 0, ready_rows: 0 }
+        Self {
+            batching,
+            raw: VecDeque::new(),
+            ready: VecDeque::new(),
+            rows: 0,
+            ready_rows: 0,
+            usual: Duration::ZERO,
+        }
     }
 
     /// Rows that wait.
@@ -81,6 +90,11 @@ impl Queue {
     pub(super) fn room_for(&self, rows: usize) -> Result<(), Full> {
         let fits = self.rows.saturating_add(rows) <= self.batching.queue;
         if fits || self.rows == 0 { Ok(()) } else { Err(Full { waiting: self.rows }) }
+    }
+
+    /// A run took so long.
+    pub(super) fn ran(&mut self, took: Duration) {
+        self.usual = (self.usual * 7 + took) / 8;
     }
 
     /// Takes in a job that still needs its tensors.
@@ -121,10 +135,13 @@ impl Queue {
             return Some(Task::Prepare(job));
         }
         let share = self.ready_rows.div_ceil(idle.max(1)).min(self.batching.max_rows);
-        let first = self.ready.pop_front()?;
+        // Under more load than can be borne the oldest are about to run out of time: a run that would end too late is for
+        // nobody, so whoever can still be answered in time goes first. If nobody can, the estimate is given a chance to be wrong.
+        let in_time = |ready: &Ready| ready.job.deadline > now + self.usual;
+        let mut at = self.ready.iter().position(in_time).unwrap_or(0);
+        let first = self.ready.remove(at)?;
         let mut rows = first.job.rows;
         let mut batch = vec![first];
-        let mut at = 0;
         while self.batching.joins && rows < share && at < self.ready.len() {
             let other = &self.ready[at];
             if rows + other.job.rows <= share && batch::alike(&batch[0].inputs, &other.inputs) {

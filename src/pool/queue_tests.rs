@@ -119,3 +119,19 @@ fn what_is_late_or_cancelled_goes() {
     assert_eq!(queue.remove_expired(now).len(), 2);
     assert_eq!((queue.rows(), queue.due(now)), (0, Due::Never));
 }
+
+#[test]
+fn whoever_can_still_be_answered_in_time_goes_first() {
+    let now = Instant::now();
+    let mut queue = Queue::new(Batching { joins: false, ..batching() });
+    for (id, left) in [(0, 3 * MS), (1, 20 * MS), (2, 30 * MS)] {
+        queue.push_ready(job(id, now + left), tensor(1, 1), now);
+    }
+    (0..64).for_each(|_| queue.ran(10 * MS));
+    let id = |queue: &mut Queue| match queue.take(now, 1) {
+        Some(Task::Run(batch)) => batch[0].job.id.0,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([id(&mut queue), id(&mut queue)], [1, 2]);
+    assert_eq!(id(&mut queue), 0, "nobody else is there, and the estimate may be wrong");
+}

@@ -241,8 +241,8 @@ impl Schedule {
             let Some(task) = task else { continue };
             lane.running += 1;
             let run = match &task {
-                Task::Prepare(job) => Run::new(id, std::iter::once(job), now),
-                Task::Run(batch) => Run::new(id, batch.iter().map(|ready| &ready.job), now),
+                Task::Prepare(job) => Run::new(id, std::iter::once(job), false, now),
+                Task::Run(batch) => Run::new(id, batch.iter().map(|ready| &ready.job), true, now),
             };
             let assignment = Assignment {
                 lane: Arc::clone(&lane.name),
@@ -289,6 +289,10 @@ impl Schedule {
         if let Some(lane) = self.lanes.get_mut(&run.lane) {
             lane.running -= 1;
             lane.stuck.remove(&worker);
+            // One that was broken off says nothing of others.
+            if run.runs_model && run.terminated.is_none() {
+                lane.queue.ran(now - run.begun);
+            }
         }
         if run.stuck {
             self.stuck -= 1;
