@@ -65,7 +65,7 @@ impl App {
         let model = self.models.find(name, None)?;
         let inputs = Inputs::Ready(model.arrange(inputs)?);
         let call = Call { request: RequestId::random(), deadline: model.deadline };
-        Ok(run(model, call, inputs, Ok).await?.0)
+        Ok(run(&model, call, inputs, Ok).await?.0)
     }
 }
 

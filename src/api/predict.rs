@@ -47,7 +47,7 @@ pub(super) async fn predict(
     let call = Call { request: request_id(&extensions), deadline };
     let mut kind = Kind::of(&headers)?;
     if body.len() <= SMALL {
-        kind = kind.or_sniffed(model, &body)?;
+        kind = kind.or_sniffed(&model, &body)?;
     }
     let pixels = app.pixels;
     let rows: Arc<OnceLock<Option<usize>>> = Arc::default();
@@ -74,7 +74,7 @@ pub(super) async fn predict(
         let model = Arc::clone(&model.model);
         move |outputs: Vec<Tensor>| print(&model, rows.get().copied().flatten(), &outputs, top_k)
     };
-    let (body, work) = run(model, call, inputs, print).await?;
+    let (body, work) = run(&model, call, inputs, print).await?;
     Ok(Json(body, work))
 }
 

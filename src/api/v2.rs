@@ -106,7 +106,7 @@ pub(super) async fn infer(
         }
     };
     let call = Call { request: request_id(&extensions), deadline };
-    let (printed, work) = run(model, call, inputs, print).await?;
+    let (printed, work) = run(&model, call, inputs, print).await?;
     let Some(header_length) = printed.header_length() else {
         return Ok(Json(printed.into_body(), work).into_response());
     };

@@ -5,7 +5,11 @@ use crate::{
     model::folder::ModelName,
     pool::{Lane, Pool},
 };
-use std::{collections::BTreeMap, ops::Deref, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ops::Deref,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+};
 
 /// A model, and where requests for it go.
 #[derive(Debug)]
@@ -24,11 +28,15 @@ impl Deref for Served {
     }
 }
 
-/// The models that are served; cheap to clone.
+/// The models that are served, which may change at any time; cheap to clone, and all clones see the same. Whoever has found
+/// a model keeps it until it is dropped, whatever becomes of the name meanwhile.
 #[derive(Clone, Debug, Default)]
 pub struct Models {
-    by_name: Arc<BTreeMap<ModelName, Vec<Arc<Served>>>>,
+    by_name: Arc<RwLock<ByName>>,
 }
+
+/// The versions of each model, lowest first.
+type ByName = BTreeMap<ModelName, Vec<Arc<Served>>>;
 
 /// Why there is no such model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +53,7 @@ impl Models {
     /// Gives each model its lane.
     #[must_use]
     pub fn open(models: Vec<Model>, pool: &Pool) -> Self {
-        let mut by_name: BTreeMap<ModelName, Vec<Arc<Served>>> = BTreeMap::new();
+        let mut by_name = ByName::new();
         for model in models {
             let label = format!("{}/{}", model.name, model.version);
             let lane = pool.open(&label, Arc::clone(&model.engine), model.batching.clone());
@@ -55,20 +63,21 @@ impl Models {
         for versions in by_name.values_mut() {
             versions.sort_by_key(|model| model.version);
         }
-        Self { by_name: Arc::new(by_name) }
+        Self { by_name: Arc::new(RwLock::new(by_name)) }
     }
 
     /// The model of that name; its highest version if none is asked for.
     ///
     /// # Errors
     /// Where there is none.
-    pub fn find(&self, name: &str, version: Option<&str>) -> Result<&Arc<Served>, Lookup> {
-        let versions = self.versions(name)?;
+    pub fn find(&self, name: &str, version: Option<&str>) -> Result<Arc<Served>, Lookup> {
+        let by_name = self.read();
+        let versions = by_name.get(name).ok_or_else(|| Lookup::Unknown(name.to_owned()))?;
         let found = match version {
             None => versions.last(),
             Some(version) => versions.iter().find(|model| version.parse() == Ok(model.version)),
         };
-        found.ok_or_else(|| {
+        found.cloned().ok_or_else(|| {
             let known: Vec<String> = versions.iter().map(|model| model.version.to_string()).collect();
             Lookup::Version(name.to_owned(), version.unwrap_or_default().to_owned(), known.join(", "))
         })
@@ -78,12 +87,18 @@ impl Models {
     ///
     /// # Errors
     /// Where there is none.
-    pub fn versions(&self, name: &str) -> Result<&[Arc<Served>], Lookup> {
-        self.by_name.get(name).map(Vec::as_slice).ok_or_else(|| Lookup::Unknown(name.to_owned()))
+    pub fn versions(&self, name: &str) -> Result<Vec<Arc<Served>>, Lookup> {
+        self.read().get(name).cloned().ok_or_else(|| Lookup::Unknown(name.to_owned()))
     }
 
     /// All models and versions, by name.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Served>> {
-        self.by_name.values().flatten()
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Served>> {
+        self.read().values().flatten().cloned().collect()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, ByName> {
+        // Nothing that holds the lock panics half-way.
+        self.by_name.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

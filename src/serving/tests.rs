@@ -84,5 +84,5 @@ fn the_highest_version_answers_unless_another_is_asked_for() {
     assert_eq!(version("m", Some("2")), Ok(2));
     assert_eq!(version("m", Some("3")).unwrap_err().to_string(), "model 'm' has no version 3; it has 2, 10");
     assert_eq!(version("x", None).unwrap_err().to_string(), "there is no model 'x'");
-    assert_eq!(models.iter().count(), 3);
+    assert_eq!(models.all().len(), 3);
 }
