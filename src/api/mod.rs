@@ -1,5 +1,6 @@
 //! Routes: from `http::Request` to `http::Response`.
 
+mod ask;
 mod error;
 mod health;
 mod predict;
@@ -8,25 +9,21 @@ mod v2;
 pub use error::Error;
 
 use crate::{
-    pool::{Inputs, Order, Pool},
-    serving::{Models, Served},
-    telemetry::{RequestId, access::Work},
+    pool::{Inputs, Pool},
+    serving::Models,
+    telemetry::RequestId,
 };
+use ask::Call;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, State},
-    response::{IntoResponse, Response},
     routing::{get, post},
 };
-use bytes::Bytes;
-use http::{Method, Uri, header};
+use http::{Method, Uri};
 use predictd_protocol::inference::{tensor::Tensor, v2::Input};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 /// What the routes answer from.
@@ -65,43 +62,8 @@ impl App {
         let model = self.models.find(name, None)?;
         let inputs = Inputs::Ready(model.arrange(inputs)?);
         let call = Call { request: RequestId::random(), deadline: model.deadline };
-        Ok(run(&model, call, inputs, Ok).await?.0)
+        Ok(ask::run(&model, call, inputs, Ok).await?.0)
     }
-}
-
-/// What a request says of itself, whatever it is for.
-struct Call {
-    request: RequestId,
-    /// How long it may take, from now.
-    deadline: Duration,
-}
-
-/// Has the pool run `model` and make an answer of its outputs.
-async fn run<T: Send + 'static>(
-    model: &Served,
-    call: Call,
-    inputs: Inputs<Error>,
-    finish: impl FnOnce(Vec<Tensor>) -> Result<T, Error> + Send + 'static,
-) -> Result<(T, Work), Error> {
-    let Call { request, deadline } = call;
-    let order = Order { request, deadline: Instant::now() + deadline, inputs };
-    let ticket = model.lane.submit(order, finish).map_err(|why| Error::Busy(model.name.clone(), why))?;
-    ticket.await.map_err(|failure| Error::of(&model.name, deadline, failure))
-}
-
-/// Bodies up to this many bytes are read where they are: that costs less than to have a worker do it first.
-const SMALL: usize = 64 * 1024;
-
-/// Makes tensors of a body by `read`: now if it is small, else on a worker.
-fn inputs_of(
-    body: &Bytes,
-    read: impl FnOnce(&Bytes) -> Result<Vec<Tensor>, Error> + Send + 'static,
-) -> Result<Inputs<Error>, Error> {
-    if body.len() <= SMALL {
-        return Ok(Inputs::Ready(read(body)?));
-    }
-    let body = body.clone();
-    Ok(Inputs::Later { prepare: Box::new(move || read(&body)), rows: 1 })
 }
 
 /// The request's id as the wires have given it.
@@ -136,17 +98,6 @@ async fn not_found(uri: Uri) -> Error {
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Error {
     Error::Method { method, path: uri.path().to_owned() }
-}
-
-/// A JSON body that is already printed, and what it took to make it.
-struct Json(Vec<u8>, Work);
-
-impl IntoResponse for Json {
-    fn into_response(self) -> Response {
-        let mut response = ([(header::CONTENT_TYPE, "application/json")], self.0).into_response();
-        response.extensions_mut().insert(self.1);
-        response
-    }
 }
 
 /// The state as handlers take it.

@@ -1,8 +1,12 @@
 //! `POST /predict/{model}`: a picture, JSON, or raw bytes; the answer as a person would want it.
 
-use super::{AppState, Call, Json, SMALL, error::Error, inputs_of, request_id, run};
+use super::{
+    AppState,
+    ask::{Answer, Asked, Call, SMALL, ask},
+    error::Error,
+    request_id,
+};
 use crate::{
-    pool::Inputs,
     recipe::{self, classification},
     serving::Model,
 };
@@ -16,10 +20,7 @@ use predictd_protocol::inference::{
     v2::Input,
 };
 use serde::Deserialize;
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::time::Duration;
 
 /// What a request may ask for.
 #[derive(Default, Deserialize)]
@@ -36,7 +37,7 @@ pub(super) async fn predict(
     headers: HeaderMap,
     extensions: Extensions,
     body: Bytes,
-) -> Result<Json, Error> {
+) -> Result<Answer, Error> {
     let Path(name) = name?;
     let Query(params) =
         Query::<Params>::try_from_uri(&uri).map_err(|error| Error::BadRequest(error.to_string()))?;
@@ -49,33 +50,26 @@ pub(super) async fn predict(
     if body.len() <= SMALL {
         kind = kind.or_sniffed(&model, &body)?;
     }
-    let pixels = app.pixels;
-    let rows: Arc<OnceLock<Option<usize>>> = Arc::default();
-    let read = {
-        let (model, rows) = (Arc::clone(&model.model), Arc::clone(&rows));
-        move |body: &Bytes| {
-            let inputs = model.arrange(match kind.or_sniffed(&model, body)? {
-                Kind::Image => from_image(&model, body, pixels)?,
-                Kind::Raw => from_raw(&model, body)?,
-                Kind::Json | Kind::Unsaid => from_json(&model, body)?,
-            })?;
-            let _ = rows.set(inputs.first().and_then(|input| input.shape().first().copied()));
-            Ok(inputs)
-        }
-    };
-    let inputs = match kind {
+    let effort = match kind {
         // A small picture may be a large one, packed well.
-        Kind::Image => Inputs::Later { prepare: Box::new(move || read(&body)), rows: 1 },
+        Kind::Image => usize::MAX,
         // What is raw already is only looked at.
-        Kind::Raw => Inputs::Ready(read(&body)?),
-        Kind::Json | Kind::Unsaid => inputs_of(&body, read)?,
+        Kind::Raw => 0,
+        Kind::Json | Kind::Unsaid => body.len(),
     };
-    let print = {
-        let model = Arc::clone(&model.model);
-        move |outputs: Vec<Tensor>| print(&model, rows.get().copied().flatten(), &outputs, top_k)
+    let pixels = app.pixels;
+    let read = move |model: &Model, body: &Bytes| {
+        let inputs = model.arrange(match kind.or_sniffed(model, body)? {
+            Kind::Image => from_image(model, body, pixels)?,
+            Kind::Raw => from_raw(model, body)?,
+            Kind::Json | Kind::Unsaid => from_json(model, body)?,
+        })?;
+        let rows = inputs.first().and_then(|input| input.shape().first().copied());
+        Ok(Asked { inputs, timeout: None, wanted: rows })
     };
-    let (body, work) = run(&model, call, inputs, print).await?;
-    Ok(Json(body, work))
+    let print =
+        move |model: &Model, rows: &Option<usize>, outputs: &[Tensor]| print(model, *rows, outputs, top_k);
+    ask(&model, call, body, effort, read, print).await
 }
 
 fn top_k(text: &str) -> Result<usize, Error> {
@@ -215,7 +209,7 @@ fn print(
     rows: Option<usize>,
     outputs: &[Tensor],
     top_k: Option<usize>,
-) -> Result<Vec<u8>, Error> {
+) -> Result<Answer, Error> {
     let by_row = rows
         .filter(|rows| model.has_rows() && outputs.iter().all(|output| output.shape().first() == Some(rows)));
     let mut body = Vec::with_capacity(256);
@@ -261,7 +255,7 @@ fn print(
         body.push(b'}');
     }
     body.extend_from_slice(b"]}");
-    Ok(body)
+    Ok(Answer::json(body))
 }
 
 fn put<T: serde::Serialize + ?Sized>(body: &mut Vec<u8>, value: &T) {
