@@ -25,6 +25,12 @@ pub enum Error {
     /// No such model or version.
     #[error(transparent)]
     NoModel(#[from] Lookup),
+    /// A verb of TensorFlow Serving's or KServe's that is not ours.
+    #[error("model '{0}' does not {1}: there is only :predict")]
+    NoVerb(ModelName, String),
+    /// TensorFlow Serving's other names for versions.
+    #[error("model '{0}' has no version of the label '{1}': its versions have numbers, /versions/1")]
+    NoLabel(ModelName, String),
     /// The path is for other methods.
     #[error("{path} does not take {method}")]
     Method {
@@ -87,7 +93,9 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) | Self::Input(_) => StatusCode::BAD_REQUEST,
-            Self::NoRoute(_) | Self::NoModel(_) => StatusCode::NOT_FOUND,
+            Self::NoRoute(_) | Self::NoModel(_) | Self::NoVerb(..) | Self::NoLabel(..) => {
+                StatusCode::NOT_FOUND
+            }
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Image(_) => StatusCode::UNPROCESSABLE_ENTITY,

@@ -4,6 +4,7 @@ mod ask;
 mod error;
 mod health;
 mod predict;
+mod v1;
 mod v2;
 
 pub use error::Error;
@@ -17,7 +18,7 @@ use ask::Call;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, State},
-    routing::{get, post},
+    routing::{any, get, post},
 };
 use http::{Method, Uri};
 use predictd_protocol::inference::{tensor::Tensor, v2::Input};
@@ -84,6 +85,12 @@ pub fn router(app: App) -> Router {
         .route("/v2/models/{model}/versions/{version}", get(v2::metadata))
         .route("/v2/models/{model}/versions/{version}/ready", get(v2::ready))
         .route("/v2/models/{model}/versions/{version}/infer", post(v2::infer))
+        .route("/v1/models", get(v1::list))
+        .route("/v1/models/{model}", any(v1::model))
+        .route("/v1/models/{model}/metadata", get(v1::metadata))
+        .route("/v1/models/{model}/versions/{version}", any(v1::model))
+        .route("/v1/models/{model}/versions/{version}/metadata", get(v1::metadata))
+        .route("/v1/models/{model}/labels/{label}", any(v1::label))
         .route("/predict/{model}", post(predict::predict))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

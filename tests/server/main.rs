@@ -17,4 +17,5 @@ mod life;
 mod pool;
 mod predict;
 mod uwsgi;
+mod v1;
 mod wires;

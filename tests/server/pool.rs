@@ -108,6 +108,7 @@ fn a_wedged_model_hurts_nobody_else_and_is_named() {
     assert!(begun.elapsed() < Duration::from_millis(500));
     let ready = server.get("/v2/models/wedge/ready");
     assert!(ready.error(503).contains("it is closed"));
+    assert!(server.get("/v1/models/wedge").error(503).contains("it is closed"));
     server.get("/v2/health/ready").ok();
     let times = ask_at_once(&server, 8, 20, "/predict/iris", MEASUREMENTS).into_iter().map(|(time, _)| time);
     let p99 = percentile(times.collect(), 99);

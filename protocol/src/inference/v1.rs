@@ -235,6 +235,27 @@ impl<'s> Columns<'s> {
     }
 }
 
+/// A datatype's name in TensorFlow (`types.proto`).
+#[must_use]
+pub const fn dtype(datatype: Datatype) -> &'static str {
+    match datatype {
+        Datatype::Bool => "DT_BOOL",
+        Datatype::Uint8 => "DT_UINT8",
+        Datatype::Uint16 => "DT_UINT16",
+        Datatype::Uint32 => "DT_UINT32",
+        Datatype::Uint64 => "DT_UINT64",
+        Datatype::Int8 => "DT_INT8",
+        Datatype::Int16 => "DT_INT16",
+        Datatype::Int32 => "DT_INT32",
+        Datatype::Int64 => "DT_INT64",
+        Datatype::Fp16 => "DT_HALF",
+        Datatype::Bf16 => "DT_BFLOAT16",
+        Datatype::Fp32 => "DT_FLOAT",
+        Datatype::Fp64 => "DT_DOUBLE",
+        Datatype::Bytes => "DT_STRING",
+    }
+}
+
 /// Why outputs cannot be printed row by row.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
