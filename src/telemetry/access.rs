@@ -16,11 +16,11 @@ pub const TARGET: &str = "access";
 pub struct Work {
     /// Waited for a worker.
     pub queue_wait: Duration,
-    /// A worker made its tensors.
+    /// Workers made its tensors, and joined them with others'.
     pub prepare: Duration,
     /// The model ran.
     pub run: Duration,
-    /// The worker made its answer of the outputs.
+    /// From the end of the run until its answer was made of the outputs.
     pub finish: Duration,
     /// Rows of the batch that it was part of.
     pub batch_rows: usize,

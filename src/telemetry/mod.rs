@@ -3,5 +3,6 @@
 pub mod access;
 pub mod logging;
 mod request_id;
+pub mod statistics;
 
 pub use request_id::RequestId;
