@@ -22,7 +22,7 @@ pub(crate) fn measure(table: &mut Table, length: &Length) -> Result<(), Box<dyn 
     // One copy of the weights, so that no lane finds them in the cache where another does not.
     let engine = SMALL.load(CLIENTS)?;
     let lane = |joins, max_rows| {
-        let batching = Batching { joins, max_rows, max_delay: Duration::ZERO, queue: 256 };
+        let batching = Batching { has_rows: true, joins, max_rows, max_delay: Duration::ZERO, queue: 256 };
         pool.open("dense", Arc::clone(&engine), batching)
     };
     let (alone, eight, full) = (lane(false, 1), lane(true, 8), lane(true, CLIENTS));

@@ -18,11 +18,8 @@ pub(crate) type Asked = Ticket<usize, ()>;
 
 /// Submits a request; its answer is the number of rows that came back.
 pub(crate) fn ask(lane: &Lane, inputs: &[Tensor], patience: Duration) -> Result<Asked, Rejected> {
-    let order = Order {
-        request: RequestId::random(),
-        deadline: Instant::now() + patience,
-        inputs: Inputs::Ready(inputs.to_vec()),
-    };
+    let order =
+        Order { request: RequestId::random(), deadline: patience, inputs: Inputs::Ready(inputs.to_vec()) };
     lane.submit(order, |outputs| Ok(outputs.first().map_or(0, |output| output.shape()[0])))
 }
 

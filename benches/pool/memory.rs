@@ -33,7 +33,8 @@ pub(crate) fn measure(table: &mut Table) -> Result<(), Box<dyn Error>> {
 /// Prints the memory in KiB of a process that has so many workers and one model.
 pub(crate) fn child(workers: usize) -> Result<(), Box<dyn Error>> {
     let (pool, _) = pool(Some(workers))?;
-    let batching = Batching { joins: true, max_rows: 8, max_delay: Duration::ZERO, queue: 256 };
+    let batching =
+        Batching { has_rows: true, joins: true, max_rows: 8, max_delay: Duration::ZERO, queue: 256 };
     let lane = pool.open("dense", LARGE.load(8)?, batching);
     let input = LARGE.input(1)?;
     // A server does so after it has loaded its models.

@@ -43,7 +43,8 @@ pub(crate) fn measure(table: &mut Table, length: &Length) -> Result<(), Box<dyn 
     let engine: Arc<dyn Engine> = Arc::new(Busy::new());
     let input = vec![Tensor::from_numbers(vec![1, 1], vec![1.0_f32])?];
     for Case { name, queue, patience } in CASES {
-        let batching = Batching { joins: false, max_rows: 1, max_delay: Duration::ZERO, queue };
+        let batching =
+            Batching { has_rows: true, joins: false, max_rows: 1, max_delay: Duration::ZERO, queue };
         let lane = pool.open("busy", Arc::clone(&engine), batching);
         let possible = || closed_loop(&lane, &input, workers * 4, length.round).map(|got| got.rate);
         let before = possible()?;
@@ -125,7 +126,7 @@ impl Load {
         seen.latest = seen.latest.max(ms(took) - ms(self.patience));
         match answer {
             Ok(()) => Ok(true),
-            Err(Failure::Deadline) => {
+            Err(Failure::Deadline(_)) => {
                 seen.expired += 1;
                 Ok(false)
             }

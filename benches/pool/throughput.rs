@@ -30,7 +30,8 @@ struct Subject {
 pub(crate) fn measure(table: &mut Table, length: &Length) -> Result<(), Box<dyn Error>> {
     let Subject { name, engine, input } = subject()?;
     let (pool, workers) = pool(None)?;
-    let batching = Batching { joins: false, max_rows: 8, max_delay: Duration::ZERO, queue: 256 };
+    let batching =
+        Batching { has_rows: true, joins: false, max_rows: 8, max_delay: Duration::ZERO, queue: 256 };
     let lane = pool.open("throughput", Arc::clone(&engine), batching);
     // So many that a worker always finds something.
     let clients = workers * 4;

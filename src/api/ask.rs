@@ -5,7 +5,7 @@
 
 use super::error::Error;
 use crate::{
-    pool::{Inputs, Order},
+    pool::{Inputs, Order, Prepared},
     serving::{Model, Served},
     telemetry::{RequestId, access::Work},
 };
@@ -15,7 +15,7 @@ use http::{HeaderName, HeaderValue, header};
 use predictd_protocol::inference::tensor::Tensor;
 use std::{
     sync::{Arc, OnceLock},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Bodies are read where they are if so many bytes have to be gone through.
@@ -95,15 +95,15 @@ pub(super) async fn ask<A: Send + Sync + 'static>(
         move || {
             let asked = read(&model, &body)?;
             let _ = wanted.set(asked.wanted);
-            Ok::<_, Error>((asked.inputs, asked.timeout))
+            Ok::<_, Error>(Prepared { tensors: asked.inputs, timeout: asked.timeout })
         }
     };
     let inputs = if effort <= SMALL {
-        let (inputs, timeout) = read()?;
+        let Prepared { tensors, timeout } = read()?;
         call.deadline = timeout.map_or(call.deadline, |timeout| timeout.min(call.deadline));
-        Inputs::Ready(inputs)
+        Inputs::Ready(tensors)
     } else {
-        Inputs::Later { prepare: Box::new(move || Ok(read()?.0)), rows: 1 }
+        Inputs::Later { prepare: Box::new(read), rows: 1 }
     };
     let print = {
         let model = Arc::clone(&model.model);
@@ -123,7 +123,7 @@ pub(super) async fn run<T: Send + 'static>(
     finish: impl FnOnce(Vec<Tensor>) -> Result<T, Error> + Send + 'static,
 ) -> Result<(T, Work), Error> {
     let Call { request, deadline } = call;
-    let order = Order { request, deadline: Instant::now() + deadline, inputs };
+    let order = Order { request, deadline, inputs };
     let ticket = model.lane.submit(order, finish).map_err(|why| Error::Busy(model.name.clone(), why))?;
-    ticket.await.map_err(|failure| Error::of(&model.name, deadline, failure))
+    ticket.await.map_err(|failure| Error::of(&model.name, failure))
 }

@@ -58,13 +58,19 @@ pub enum Error {
     #[error("model '{0}': {1}; try again in a moment")]
     Busy(ModelName, Rejected),
     /// It took too long.
-    #[error("model '{model}' gave no answer within {} ms", .deadline.as_millis())]
+    #[error("model '{model}' gave no answer within {}", time(*.deadline))]
     Deadline {
         /// The model.
         model: ModelName,
         /// How long it had.
         deadline: Duration,
     },
+}
+
+/// In milliseconds, or whatever is whole.
+fn time(time: Duration) -> String {
+    let micros = time.as_micros();
+    if micros.is_multiple_of(1000) { format!("{} ms", micros / 1000) } else { format!("{micros} us") }
 }
 
 impl From<PathRejection> for Error {
@@ -75,14 +81,14 @@ impl From<PathRejection> for Error {
 }
 
 impl Error {
-    /// That `model` has no answer within `deadline`.
-    pub(super) fn of(model: &ModelName, deadline: Duration, failure: Failure<Self>) -> Self {
+    /// That `model` has no answer.
+    pub(super) fn of(model: &ModelName, failure: Failure<Self>) -> Self {
         let model = model.clone();
         match failure {
             Failure::Work(error) => error,
             Failure::Run(reason) => Self::Model(model, reason),
             Failure::Panicked => Self::Panicked(model),
-            Failure::Deadline => Self::Deadline { model, deadline },
+            Failure::Deadline(deadline) => Self::Deadline { model, deadline },
             Failure::Closed(reason) => Self::Busy(model, Rejected::Closed(reason)),
             Failure::Stopped => Self::Busy(model, Rejected::Stopped),
         }

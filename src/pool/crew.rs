@@ -3,7 +3,10 @@
 //! There are as many places as workers. A thread whose run is slow has none meanwhile, and a spare takes it; when the run
 //! ends there is one thread too many, and the spare leaves.
 
-use super::job::{Caller, Job, JobId};
+use super::{
+    job::{Job, JobId},
+    outcome::Caller,
+};
 use crate::{model::engine::Interrupt, os::process::ThreadId, telemetry::RequestId};
 use std::{
     fmt::{self, Write},

@@ -1,7 +1,13 @@
 //! One request as the pool sees it: what is to be done for it, who waits for that, and until when.
 
-use super::{Failure, Timing, ticket::Cell};
-use crate::telemetry::RequestId;
+use super::{
+    Failure, Prepared, Timing,
+    outcome::{Caller, Slot},
+};
+use crate::telemetry::{
+    RequestId,
+    statistics::{Execution, Reason},
+};
 use predictd_protocol::inference::tensor::Tensor;
 use std::{
     fmt,
@@ -30,29 +36,29 @@ pub(super) struct Job {
 /// What a worker does for a request, before the run and after it.
 pub(super) trait Work: Send {
     /// Makes the tensors; `None` where that failed and the caller was told.
-    fn prepare(&mut self) -> Option<Vec<Tensor>>;
+    fn prepare(&mut self) -> Option<Prepared>;
 
     /// Makes the answer and gives it to the caller.
-    fn finish(&mut self, outputs: Vec<Tensor>, timing: Timing);
+    fn finish(&mut self, ran: Ran<'_>);
 }
 
-/// Who waits for a request.
-pub(super) trait Caller: Send + Sync {
-    /// Tells that there will be no answer; false where the caller has one, or is gone.
-    fn fail(&self, why: Failed) -> bool;
-
-    /// Whether it still waits.
-    fn is_open(&self) -> bool;
+/// A request's part in a run that has ended.
+pub(super) struct Ran<'a> {
+    pub outputs: Vec<Tensor>,
+    /// The request's own.
+    pub rows: usize,
+    pub timing: Timing,
+    pub ended: Instant,
+    pub execution: &'a mut Execution,
 }
 
-/// Why there will be no answer, whatever the request's own errors are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failed {
-    Run(String),
-    Panicked,
-    Deadline,
-    Closed(String),
-    Stopped,
+impl Job {
+    /// Gives it no longer than `time`, from when it came.
+    pub(super) fn shorten(&mut self, time: Duration) {
+        if let Some(deadline) = self.submitted.checked_add(time) {
+            self.deadline = self.deadline.min(deadline);
+        }
+    }
 }
 
 impl fmt::Debug for Job {
@@ -62,17 +68,14 @@ impl fmt::Debug for Job {
 }
 
 /// Makes the tensors of a request.
-pub(super) type Prepare<E> = Box<dyn FnOnce() -> Result<Vec<Tensor>, E> + Send>;
+pub(super) type Prepare<E> = Box<dyn FnOnce() -> Result<Prepared, E> + Send>;
 
 /// What there is between a request's tensors and its caller, with the types that the caller chose.
 pub(super) struct Request<T, E, F> {
     pub prepare: Option<Prepare<E>>,
     pub finish: Option<F>,
-    pub cell: Arc<Cell<Outcome<T, E>>>,
+    pub slot: Arc<Slot<T, E>>,
 }
-
-/// What a caller gets.
-pub(super) type Outcome<T, E> = Result<(T, Timing), Failure<E>>;
 
 impl<T, E, F> Work for Request<T, E, F>
 where
@@ -80,72 +83,72 @@ where
     E: Send,
     F: FnOnce(Vec<Tensor>) -> Result<T, E> + Send,
 {
-    fn prepare(&mut self) -> Option<Vec<Tensor>> {
+    fn prepare(&mut self) -> Option<Prepared> {
         match self.prepare.take()?() {
-            Ok(tensors) => Some(tensors),
+            Ok(prepared) => Some(prepared),
             Err(error) => {
-                self.cell.set(Err(Failure::Work(error)));
+                self.slot.fail_with(Reason::Input, Failure::Work(error));
                 None
             }
         }
     }
 
-    fn finish(&mut self, outputs: Vec<Tensor>, mut timing: Timing) {
+    fn finish(&mut self, ran: Ran<'_>) {
         let Some(finish) = self.finish.take() else { return };
-        let begun = Instant::now();
-        let result = finish(outputs);
-        timing.finish = begun.elapsed();
-        self.cell.set(result.map(|answer| (answer, timing)).map_err(Failure::Work));
-    }
-}
-
-impl<T: Send, E: Send> Caller for Cell<Outcome<T, E>> {
-    fn fail(&self, why: Failed) -> bool {
-        self.set(Err(match why {
-            Failed::Run(reason) => Failure::Run(reason),
-            Failed::Panicked => Failure::Panicked,
-            Failed::Deadline => Failure::Deadline,
-            Failed::Closed(reason) => Failure::Closed(reason),
-            Failed::Stopped => Failure::Stopped,
-        }))
-    }
-
-    fn is_open(&self) -> bool {
-        Self::is_open(self)
+        let Ran { outputs, rows, mut timing, ended, execution } = ran;
+        match finish(outputs) {
+            Ok(answer) => {
+                let now = Instant::now();
+                timing.finish = now - ended;
+                self.slot.answer(answer, timing, rows, execution, now);
+            }
+            Err(error) => _ = self.slot.fail_with(Reason::Answer, Failure::Work(error)),
+        }
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::telemetry::statistics::Statistics;
 
     /// Work of nothing, for nobody.
     struct Nothing;
 
     impl Work for Nothing {
-        fn prepare(&mut self) -> Option<Vec<Tensor>> {
+        fn prepare(&mut self) -> Option<Prepared> {
             None
         }
 
-        fn finish(&mut self, _: Vec<Tensor>, _: Timing) {}
+        fn finish(&mut self, _: Ran<'_>) {}
     }
 
     /// A job of one row whose caller waits until `deadline`.
     pub(in super::super) fn job(id: u64, deadline: Instant) -> Job {
-        job_for(id, deadline, &Arc::new(Cell::new()))
+        job_for(id, deadline, deadline, &slot(deadline))
+    }
+
+    /// Somebody who waits, from `now` on.
+    pub(in super::super) fn slot(now: Instant) -> Arc<Slot<(), ()>> {
+        Arc::new(Slot::new(Arc::new(Statistics::new(8)), now))
     }
 
     /// The same for a caller that can be asked afterwards.
-    pub(in super::super) fn job_for(id: u64, deadline: Instant, cell: &Arc<Cell<Outcome<(), ()>>>) -> Job {
+    pub(in super::super) fn job_for(
+        id: u64,
+        submitted: Instant,
+        deadline: Instant,
+        slot: &Arc<Slot<(), ()>>,
+    ) -> Job {
         Job {
             id: JobId(id),
             request: RequestId::random(),
-            submitted: deadline,
+            submitted,
             deadline,
             rows: 1,
             prepared: Duration::ZERO,
             work: Box::new(Nothing),
-            caller: Arc::clone(cell) as _,
+            caller: Arc::clone(slot) as _,
         }
     }
 }

@@ -11,13 +11,15 @@
 //! | `schedule` | all models: whose turn it is, and whose time is up |
 //! | `crew` | the threads: their places, and the runs that they are at |
 //! | `monitor` | who sleeps, and who is woken |
-//! | `job`, `ticket` | a request, and the way of its answer |
+//! | `job` | a request, and what is to be done for it |
+//! | `outcome`, `ticket` | what becomes of it, how that is counted, and its way to who waits |
 //! | `worker`, `watchdog` | the threads |
 
 mod batch;
 mod crew;
 mod job;
 mod monitor;
+mod outcome;
 mod queue;
 mod schedule;
 mod sync;
@@ -30,11 +32,16 @@ pub use queue::Batching;
 use crate::{
     model::engine::Engine,
     os::cpus::CpuId,
-    telemetry::{RequestId, access::Work as Timing},
+    telemetry::{
+        RequestId,
+        access::Work as Timing,
+        statistics::{Reason, Statistics},
+    },
 };
 use crew::LaneId;
-use job::{Job, JobId, Outcome, Request};
+use job::{Job, JobId, Request};
 use monitor::Monitor;
+use outcome::{Failed, Outcome, Slot};
 use predictd_protocol::inference::tensor::Tensor;
 use schedule::{Rules, Schedule};
 use std::{
@@ -45,7 +52,6 @@ use std::{
     thread::JoinHandle,
     time::{Duration, Instant},
 };
-use ticket::Cell;
 use tokio::sync::watch;
 
 /// How many workers there are, where, and how long they may take.
@@ -110,6 +116,16 @@ pub enum Rejected {
     Stopped,
 }
 
+impl Rejected {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Full(_) => Reason::Full,
+            Self::Closed(_) => Reason::Closed,
+            Self::Stopped => Reason::Stopped,
+        }
+    }
+}
+
 /// Why work that was taken has no answer. `E` is what its own closures fail with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure<E> {
@@ -119,8 +135,8 @@ pub enum Failure<E> {
     Run(String),
     /// Something panicked.
     Panicked,
-    /// It took too long.
-    Deadline,
+    /// It took longer than it had, which was this.
+    Deadline(Duration),
     /// The model was closed while this waited, and why.
     Closed(String),
     /// The pool ended.
@@ -131,8 +147,8 @@ pub enum Failure<E> {
 pub struct Order<E> {
     /// What it is called in log lines.
     pub request: RequestId,
-    /// Until when there has to be an answer.
-    pub deadline: Instant,
+    /// How long it may take, from now.
+    pub deadline: Duration,
     /// Its tensors.
     pub inputs: Inputs<E>,
 }
@@ -144,10 +160,25 @@ pub enum Inputs<E> {
     /// A worker has to make them.
     Later {
         /// How.
-        prepare: Box<dyn FnOnce() -> Result<Vec<Tensor>, E> + Send>,
+        prepare: Box<dyn FnOnce() -> Result<Prepared, E> + Send>,
         /// What they are guessed to have, until they are there.
         rows: usize,
     },
+}
+
+/// What a worker has made of a request's body.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    /// The tensors.
+    pub tensors: Vec<Tensor>,
+    /// How long the request may take at most, from when it was submitted, if its body says so.
+    pub timeout: Option<Duration>,
+}
+
+impl From<Vec<Tensor>> for Prepared {
+    fn from(tensors: Vec<Tensor>) -> Self {
+        Self { tensors, timeout: None }
+    }
 }
 
 impl Pool {
@@ -179,8 +210,15 @@ impl Pool {
 
     /// A lane for a model called `name` in log lines. It is closed when it is dropped.
     pub fn open(&self, name: &str, engine: Arc<dyn Engine>, batching: Batching) -> Lane {
+        let statistics = Arc::new(Statistics::new(batching.max_rows));
         let id = self.shared.monitor.lock().open_lane(name.into(), engine, batching);
-        Lane { id, shared: Arc::clone(&self.shared) }
+        Lane { id, shared: Arc::clone(&self.shared), statistics }
+    }
+
+    /// How many workers there are.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.shared.options.workers.len()
     }
 
     /// Waits until so many runs are stuck that the process should end; gives the reason.
@@ -205,7 +243,7 @@ impl Pool {
             schedule.wake_all();
             left
         };
-        jobs.iter().for_each(|job| _ = job.caller.fail(job::Failed::Stopped));
+        jobs.iter().for_each(|job| _ = job.caller.fail(Failed::Stopped));
         runs.iter().for_each(|run| run.terminate());
         self.join(Instant::now() + patience)
     }
@@ -275,6 +313,7 @@ impl Watchdog {
 pub struct Lane {
     id: LaneId,
     shared: Arc<Shared>,
+    statistics: Arc<Statistics>,
 }
 
 impl fmt::Debug for Lane {
@@ -296,33 +335,53 @@ impl Lane {
     {
         let Order { request, deadline, inputs } = order;
         let (prepare, rows, tensors) = match inputs {
-            Inputs::Ready(tensors) => (None, batch::rows(&tensors).max(1), Some(tensors)),
+            Inputs::Ready(tensors) => (None, 1, Some(tensors)),
             Inputs::Later { prepare, rows } => (Some(prepare), rows.max(1), None),
         };
-        let cell: Arc<Cell<Outcome<T, E>>> = Arc::new(Cell::new());
-        let work = Box::new(Request { prepare, finish: Some(finish), cell: Arc::clone(&cell) });
         let now = Instant::now();
+        let slot = Arc::new(Slot::new(Arc::clone(&self.statistics), now));
+        let work = Box::new(Request { prepare, finish: Some(finish), slot: Arc::clone(&slot) });
         let mut schedule = self.shared.monitor.lock();
         let id = schedule.next_job();
         let job = Job {
             id,
             request,
             submitted: now,
-            deadline,
+            deadline: now + deadline,
             rows,
             prepared: Duration::ZERO,
             work,
-            caller: Arc::clone(&cell) as _,
+            caller: Arc::clone(&slot) as _,
         };
-        let wanted = schedule.submit(self.id, job, tensors, now)?;
-        if wanted.worker {
+        let submitted = schedule.submit(self.id, job, tensors, now);
+        if submitted.as_ref().is_ok_and(|wanted| wanted.worker) {
             schedule.wake();
         }
         drop(schedule);
-        if wanted.watchdog {
-            self.shared.watchdog.ring();
+        match submitted {
+            Ok(wanted) => {
+                if wanted.watchdog {
+                    self.shared.watchdog.ring();
+                }
+                Ok(Ticket { slot, id, lane: self.id, shared: Arc::clone(&self.shared), over: false })
+            }
+            Err(why) => {
+                self.statistics.failed(why.reason(), Duration::ZERO);
+                Err(why)
+            }
         }
-        Ok(Ticket { cell, id, lane: self.id, shared: Arc::clone(&self.shared), over: false })
+    }
+
+    /// What became of its requests.
+    #[must_use]
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// Requests that wait.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.shared.monitor.lock().pending(self.id)
     }
 
     /// Rows that wait.
@@ -341,14 +400,14 @@ impl Lane {
 impl Drop for Lane {
     fn drop(&mut self) {
         let jobs = self.shared.monitor.lock().close_lane(self.id);
-        jobs.iter().for_each(|job| _ = job.caller.fail(job::Failed::Stopped));
+        jobs.iter().for_each(|job| _ = job.caller.fail(Failed::Stopped));
     }
 }
 
 /// The claim to an answer. Dropped before there is one, it takes the work out of the queue, or ends its run if that is
 /// for nobody else.
 pub struct Ticket<T, E> {
-    cell: Arc<Cell<Outcome<T, E>>>,
+    slot: Arc<Slot<T, E>>,
     id: JobId,
     lane: LaneId,
     shared: Arc<Shared>,
@@ -365,7 +424,7 @@ impl<T, E> Future for Ticket<T, E> {
     type Output = Outcome<T, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.cell.poll(cx);
+        let polled = self.slot.poll(cx);
         self.over |= polled.is_ready();
         polled
     }
@@ -373,7 +432,7 @@ impl<T, E> Future for Ticket<T, E> {
 
 impl<T, E> Drop for Ticket<T, E> {
     fn drop(&mut self) {
-        if self.over || !self.cell.give_up() {
+        if self.over || !self.slot.give_up() {
             return;
         }
         let cancelled = self.shared.monitor.lock().cancel(self.lane, self.id, Instant::now());

@@ -14,6 +14,8 @@ use std::{
 /// How requests for a model share runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batching {
+    /// Whether the first dimension of all tensors counts rows; else a request is one row.
+    pub has_rows: bool,
     /// Whether rows of several requests may be one run.
     pub joins: bool,
     /// Rows in one run, at most; a request that has more runs alone.
@@ -86,6 +88,16 @@ impl Queue {
         self.rows
     }
 
+    /// Requests that wait.
+    pub(super) fn requests(&self) -> usize {
+        self.raw.len() + self.ready.len()
+    }
+
+    /// The rows that a request with these tensors counts for.
+    pub(super) fn rows_of(&self, tensors: &[Tensor]) -> usize {
+        if self.batching.has_rows { batch::rows(tensors).max(1) } else { 1 }
+    }
+
     /// Whether `rows` more may wait.
     pub(super) fn room_for(&self, rows: usize) -> Result<(), Full> {
         let fits = self.rows.saturating_add(rows) <= self.batching.queue;
@@ -105,7 +117,7 @@ impl Queue {
 
     /// Takes in a job that has its tensors, before those that came later.
     pub(super) fn push_ready(&mut self, mut job: Job, inputs: Vec<Tensor>, now: Instant) {
-        job.rows = batch::rows(&inputs).max(1);
+        job.rows = self.rows_of(&inputs);
         self.rows += job.rows;
         self.ready_rows += job.rows;
         let at = self.ready.iter().rposition(|other| other.job.id < job.id).map_or(0, |before| before + 1);

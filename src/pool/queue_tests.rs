@@ -5,7 +5,7 @@ use super::{super::job::tests::job, *};
 const MS: Duration = Duration::from_millis(1);
 
 fn batching() -> Batching {
-    Batching { joins: true, max_rows: 8, max_delay: Duration::ZERO, queue: 16 }
+    Batching { has_rows: true, joins: true, max_rows: 8, max_delay: Duration::ZERO, queue: 16 }
 }
 
 fn tensor(rows: usize, width: usize) -> Vec<Tensor> {
@@ -75,6 +75,15 @@ fn the_bound_is_in_rows_and_a_large_request_is_taken_alone() {
     assert_eq!(queue(batching(), &[10], now).room_for(6), Ok(()));
     assert_eq!(queue(batching(), &[], now).room_for(1000), Ok(()));
     assert_eq!(queue(batching(), &[1], now).room_for(1000), Err(Full { waiting: 1 }));
+}
+
+#[test]
+fn where_a_first_dimension_counts_no_rows_a_request_is_one() {
+    let now = Instant::now();
+    let whole = Batching { has_rows: false, joins: false, ..batching() };
+    let queue = queue(whole, &[224, 224], now);
+    assert_eq!((queue.rows(), queue.requests()), (2, 2));
+    assert_eq!(queue.room_for(14), Ok(()));
 }
 
 #[test]

@@ -5,7 +5,8 @@
 use super::{
     Rejected,
     crew::{Crew, LaneId, Report, Run, WorkerNumber},
-    job::{Caller, Failed, Job, JobId},
+    job::{Job, JobId},
+    outcome::{Caller, Failed},
     queue::{Batching, Due, Queue, Task},
 };
 use crate::{
@@ -65,6 +66,8 @@ pub(super) struct Assignment {
     pub lane: Arc<str>,
     pub engine: Arc<dyn Engine>,
     pub interrupt: Arc<Interrupt>,
+    /// When it was taken.
+    pub begun: Instant,
 }
 
 /// What the watchdog has to do, with the lock released.
@@ -151,6 +154,11 @@ impl Schedule {
         self.lanes.get(&id).map_or(0, |lane| lane.queue.rows())
     }
 
+    /// Requests that wait for a model.
+    pub(super) fn pending(&self, id: LaneId) -> usize {
+        self.lanes.get(&id).map_or(0, |lane| lane.queue.requests())
+    }
+
     /// Why a model is closed, if it is.
     pub(super) fn closed(&self, id: LaneId) -> Option<String> {
         self.lanes.get(&id)?.stuck.values().next().cloned()
@@ -170,7 +178,7 @@ impl Schedule {
     pub(super) fn submit(
         &mut self,
         lane: LaneId,
-        job: Job,
+        mut job: Job,
         inputs: Option<Vec<Tensor>>,
         now: Instant,
     ) -> Result<Wanted, Rejected> {
@@ -180,6 +188,9 @@ impl Schedule {
         let Some(to) = self.lanes.get_mut(&lane) else { return Err(Rejected::Stopped) };
         if let Some(reason) = to.stuck.values().next() {
             return Err(Rejected::Closed(reason.clone()));
+        }
+        if let Some(inputs) = &inputs {
+            job.rows = to.queue.rows_of(inputs);
         }
         to.queue.room_for(job.rows).map_err(|full| Rejected::Full(full.waiting))?;
         let mut next = job.deadline.min(now + self.rules.slow_after);
@@ -248,6 +259,7 @@ impl Schedule {
                 lane: Arc::clone(&lane.name),
                 engine: Arc::clone(&lane.engine),
                 interrupt: Arc::clone(&run.interrupt),
+                begun: now,
                 task,
             };
             self.crew.begin(worker, run);
@@ -262,14 +274,19 @@ impl Schedule {
         self.crew.introduce(worker, id);
     }
 
-    /// Puts a job back whose tensors are there now. Its lane may be gone, or closed: then says who is to be told so.
+    /// Puts a job back whose tensors are there now; it may have less time than before, and then says whether the alarm is
+    /// earlier for that. Its lane may be gone, or closed, or its time up: then says who is to be told so.
     pub(super) fn requeue(
         &mut self,
         worker: WorkerNumber,
         job: Job,
         inputs: Vec<Tensor>,
         now: Instant,
-    ) -> Result<(), (Arc<dyn Caller>, Failed)> {
+    ) -> Result<bool, (Arc<dyn Caller>, Failed)> {
+        let deadline = job.deadline;
+        if deadline <= now {
+            return Err((job.caller, Failed::Deadline(deadline)));
+        }
         let lane = self.crew.run(worker).map(|run| run.lane);
         let Some((id, lane)) = lane.and_then(|id| Some((id, self.lanes.get_mut(&id)?))) else {
             return Err((job.caller, Failed::Stopped));
@@ -279,7 +296,7 @@ impl Schedule {
         }
         lane.queue.push_ready(job, inputs, now);
         self.list(id);
-        Ok(())
+        Ok(self.set_alarm(deadline))
     }
 
     /// A worker has done its task.
@@ -375,13 +392,13 @@ impl Schedule {
     fn expire(&mut self, now: Instant, events: &mut Vec<Event>) {
         for lane in self.lanes.values_mut() {
             for job in lane.queue.remove_expired(now) {
-                events.push(Event::Fail(job.caller, Failed::Deadline));
+                events.push(Event::Fail(job.caller, Failed::Deadline(job.deadline)));
             }
         }
         for (_, _, run) in self.crew.busy() {
             for part in run.parts.iter_mut().filter(|part| !part.over && part.deadline <= now) {
                 part.over = true;
-                events.push(Event::Fail(Arc::clone(&part.caller), Failed::Deadline));
+                events.push(Event::Fail(Arc::clone(&part.caller), Failed::Deadline(part.deadline)));
             }
             events.extend(run.terminate_if_over(now).map(Event::Terminate));
         }

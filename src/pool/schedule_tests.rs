@@ -3,8 +3,8 @@
 use super::{
     super::{
         Failure,
-        job::{Outcome, tests::job_for},
-        ticket::Cell,
+        job::tests::{job_for, slot},
+        outcome::{Caller as _, Slot},
     },
     *,
 };
@@ -21,7 +21,7 @@ struct Fixture {
     next: u64,
 }
 
-type Caller = Arc<Cell<Outcome<(), ()>>>;
+type Caller = Arc<Slot<(), ()>>;
 
 impl Fixture {
     fn new() -> Self {
@@ -30,18 +30,19 @@ impl Fixture {
     }
 
     fn lane(&mut self, name: &str) -> LaneId {
-        let batching = Batching { joins: true, max_rows: 4, max_delay: Duration::ZERO, queue: 16 };
+        let batching =
+            Batching { has_rows: true, joins: true, max_rows: 4, max_delay: Duration::ZERO, queue: 16 };
         self.schedule.open_lane(name.into(), Arc::new(Fake::new(Behaviour::default())), batching)
     }
 
     fn try_submit(&mut self, lane: LaneId) -> Result<(JobId, Caller), Rejected> {
         self.next += 1;
-        let cell = Arc::new(Cell::new());
-        let job = job_for(self.next, self.now + DEADLINE, &cell);
+        let slot = slot(self.now);
+        let job = job_for(self.next, self.now, self.now + DEADLINE, &slot);
         let id = job.id;
         let row = Tensor::from_numbers(vec![1, 1], vec![0f32]).unwrap();
         self.schedule.submit(lane, job, Some(vec![row]), self.now)?;
-        Ok((id, cell))
+        Ok((id, slot))
     }
 
     fn submit(&mut self, lane: LaneId) -> (JobId, Caller) {
@@ -166,10 +167,13 @@ fn at_its_deadline_a_caller_is_answered_and_a_run_for_nobody_terminated() {
     assert!(f.schedule.alarm().is_some_and(|alarm| alarm <= f.now + DEADLINE));
     f.pass(500 * MS);
     assert_eq!(f.pass(490 * MS), ["fail"]);
-    assert_eq!(answer(&first), Some(Failure::Deadline));
+    assert_eq!(answer(&first), Some(Failure::Deadline(DEADLINE)));
     assert!(second.is_open(), "a neighbour's time does not end its own");
     assert_eq!(f.pass(10 * MS), ["fail", "fail", "terminate"]);
-    assert_eq!((answer(&second), answer(&waiting)), (Some(Failure::Deadline), Some(Failure::Deadline)));
+    assert_eq!(
+        (answer(&second), answer(&waiting)),
+        (Some(Failure::Deadline(DEADLINE)), Some(Failure::Deadline(DEADLINE)))
+    );
     assert_eq!(f.schedule.waiting(a), 0);
 }
 
@@ -196,7 +200,7 @@ fn a_stuck_run_closes_its_model_until_it_ends() {
     assert_eq!(f.pass(DEADLINE), ["fail", "terminate", "slow", "spare"]);
     let (_, waiting) = f.submit(a);
     assert_eq!(f.pass(4999 * MS), ["fail"]);
-    assert_eq!(answer(&waiting), Some(Failure::Deadline));
+    assert_eq!(answer(&waiting), Some(Failure::Deadline(DEADLINE)));
     let (_, waiting) = f.submit(a);
     assert_eq!(f.pass(1 * MS), ["fail", "stuck"]);
     assert!(

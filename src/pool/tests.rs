@@ -32,7 +32,7 @@ fn lane(
     run: impl Fn(&[Tensor], &Interrupt) -> Result<Vec<Tensor>, RunError> + Send + Sync + 'static,
 ) -> Lane {
     let signature = Signature { inputs: Vec::new(), outputs: Vec::new(), row_names: Vec::new() };
-    let batching = Batching { joins: true, max_rows: 8, max_delay: Duration::ZERO, queue };
+    let batching = Batching { has_rows: true, joins: true, max_rows: 8, max_delay: Duration::ZERO, queue };
     pool.open("test", Arc::new(Model(signature, Box::new(run))), batching)
 }
 
@@ -45,7 +45,7 @@ fn row(number: i32) -> Vec<Tensor> {
 }
 
 fn order(inputs: Inputs<String>) -> Order<String> {
-    Order { request: RequestId::random(), deadline: Instant::now() + Duration::from_secs(30), inputs }
+    Order { request: RequestId::random(), deadline: Duration::from_secs(30), inputs }
 }
 
 fn submit(lane: &Lane, number: i32) -> Ticket<Vec<Tensor>, String> {
@@ -73,7 +73,7 @@ async fn work_gives_its_answer_and_says_where_it_was_done() {
     assert_eq!(outputs, row(7));
     assert!((1..=2).contains(&work.worker));
     assert_eq!(work.batch_rows, 1);
-    let later = Inputs::Later { prepare: Box::new(|| Ok(row(8))), rows: 1 };
+    let later = Inputs::Later { prepare: Box::new(|| Ok(row(8).into())), rows: 1 };
     let ticket = lane.submit(order(later), |outputs| Ok(outputs.len())).unwrap();
     assert_eq!(ticket.await.unwrap().0, 1);
 }
@@ -83,7 +83,7 @@ async fn what_a_request_does_wrong_is_its_own() {
     let pool = pool(1);
     let lane = lane(&pool, 8, echo);
     let later =
-        |prepare: fn() -> Result<Vec<Tensor>, String>| Inputs::Later { prepare: Box::new(prepare), rows: 1 };
+        |prepare: fn() -> Result<Prepared, String>| Inputs::Later { prepare: Box::new(prepare), rows: 1 };
     let ticket = lane.submit(order(later(|| Err("no".into()))), Ok).unwrap();
     assert_eq!(ticket.await.unwrap_err(), Failure::Work("no".into()));
     let ticket = lane.submit(order(later(|| panic!("on purpose"))), Ok).unwrap();
@@ -199,15 +199,111 @@ async fn a_dropped_ticket_ends_its_run() {
 async fn a_deadline_is_kept_whatever_the_model_does() {
     let pool = pool(1);
     let (lane, begins, release) = held(&pool, 8);
-    let within = |time| Order { deadline: Instant::now() + time, ..order(Inputs::Ready(row(1))) };
+    let within = |deadline| Order { deadline, ..order(Inputs::Ready(row(1))) };
     let (begun, time) = (Instant::now(), Duration::from_millis(100));
     let running = lane.submit(within(time), Ok).unwrap();
     begins.recv().unwrap();
     let waiting = lane.submit(within(time), Ok).unwrap();
-    assert_eq!(running.await.unwrap_err(), Failure::Deadline);
-    assert_eq!(waiting.await.unwrap_err(), Failure::Deadline);
+    assert_eq!(running.await.unwrap_err(), Failure::Deadline(time));
+    assert_eq!(waiting.await.unwrap_err(), Failure::Deadline(time));
     assert!(begun.elapsed() >= time && begun.elapsed() < 10 * time, "{:?}", begun.elapsed());
     release.send(()).unwrap();
+}
+
+#[tokio::test]
+async fn a_body_may_ask_for_less_time_once_it_is_read() {
+    let pool = pool(1);
+    let (lane, begins, release) = held(&pool, 8);
+    let busy = submit(&lane, 0);
+    begins.recv().unwrap();
+    let asked = |timeout| {
+        let prepare = move || Ok(Prepared { tensors: row(1), timeout: Some(timeout) });
+        lane.submit(order(Inputs::Later { prepare: Box::new(prepare), rows: 1 }), Ok).unwrap()
+    };
+    let (short, long) = (Duration::from_millis(50), Duration::from_secs(3600));
+    let (waits, over, more) = (asked(short), asked(Duration::from_nanos(1)), asked(long));
+    release.send(()).unwrap();
+    // What waited is prepared first, and then runs together; or would, were there time.
+    assert_eq!(begins.recv().unwrap(), 2, "one had no time left, and is not run");
+    assert_eq!(over.await.unwrap_err(), Failure::Deadline(Duration::from_nanos(1)));
+    assert_eq!(waits.await.unwrap_err(), Failure::Deadline(short));
+    release.send(()).unwrap();
+    assert_eq!(more.await.unwrap().0, row(1));
+    busy.await.unwrap();
+}
+
+/// Each ends in another way, and is counted once, and before its caller knows.
+#[tokio::test]
+async fn every_request_is_counted_once_for_what_became_of_it() {
+    let pool = pool(1);
+    let (begun, begins) = mpsc::sync_channel(64);
+    let (release, released) = mpsc::sync_channel::<()>(64);
+    let released = Mutex::new(released);
+    let lane = lane(&pool, 4, move |inputs, interrupt| {
+        begun.send(inputs[0].shape()[0]).unwrap();
+        match inputs[0].numbers::<i32>().unwrap()[0] {
+            0 => _ = released.lock().unwrap().recv(),
+            1 => return Err(RunError::Failed("no".into())),
+            2 => panic!("on purpose"),
+            3 => while !interrupt.is_terminated() {},
+            _ => {}
+        }
+        Ok(inputs.to_vec())
+    });
+    let count = |reason| lane.statistics().figures().failures(reason).count;
+    let later =
+        |prepare: fn() -> Result<Prepared, String>| Inputs::Later { prepare: Box::new(prepare), rows: 1 };
+    let rows = |rows, number| vec![Tensor::from_numbers(vec![rows, 1], vec![number; rows]).unwrap()];
+    let submit_rows = |rows| lane.submit(order(Inputs::Ready(rows)), Ok).unwrap();
+
+    let held = submit(&lane, 0);
+    begins.recv().unwrap();
+    let together = [submit_rows(rows(1, 7)), submit_rows(rows(2, 8))];
+    let dropped = submit(&lane, 9);
+    assert_eq!((lane.waiting(), lane.pending()), (4, 3));
+    lane.submit(order(Inputs::Ready(row(9))), Ok::<_, String>).unwrap_err();
+    assert_eq!(count(Reason::Full), 1);
+    drop(dropped);
+    assert_eq!(count(Reason::Cancelled), 1);
+    let late = Order { deadline: Duration::from_millis(20), ..order(Inputs::Ready(row(9))) };
+    lane.submit(late, Ok).unwrap().await.unwrap_err();
+    assert_eq!(count(Reason::Deadline), 1);
+    release.send(()).unwrap();
+    held.await.unwrap();
+    for ticket in together {
+        ticket.await.unwrap();
+    }
+    assert_eq!(begins.recv().unwrap(), 3);
+    submit_rows(rows(20, 9)).await.unwrap();
+
+    submit(&lane, 1).await.unwrap_err();
+    assert_eq!(count(Reason::Model), 1);
+    submit(&lane, 2).await.unwrap_err();
+    assert_eq!(count(Reason::Panicked), 1);
+    lane.submit(order(later(|| Err("no".into()))), Ok).unwrap().await.unwrap_err();
+    assert_eq!(count(Reason::Input), 1);
+    lane.submit(order(later(|| panic!("on purpose"))), Ok).unwrap().await.unwrap_err();
+    assert_eq!(count(Reason::Panicked), 2);
+    let refuse = |_| Err::<(), _>("no".to_owned());
+    lane.submit(order(Inputs::Ready(row(9))), refuse).unwrap().await.unwrap_err();
+    assert_eq!(count(Reason::Answer), 1);
+    let gone = submit(&lane, 3);
+    while lane.pending() > 0 {
+        std::thread::yield_now();
+    }
+    drop(gone);
+    assert_eq!(count(Reason::Cancelled), 2);
+
+    let figures = lane.statistics().figures();
+    assert_eq!((figures.answered, figures.rows, figures.runs), (4, 24, 3));
+    let sizes: Vec<_> = figures.by_rows.iter().map(|runs| (runs.rows, runs.count)).collect();
+    assert_eq!(sizes, [(1, 1), (3, 1), (20, 1)]);
+    assert_eq!(figures.failed().count, 9);
+    assert!(figures.run >= figures.by_rows.iter().map(|runs| runs.run).sum());
+    drop(pool);
+    assert_eq!(lane.statistics().figures().answered, 4, "and none is counted later");
+    lane.submit(order(Inputs::Ready(row(9))), Ok::<_, String>).unwrap_err();
+    assert_eq!(count(Reason::Stopped), 1);
 }
 
 #[tokio::test]

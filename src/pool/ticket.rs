@@ -27,12 +27,14 @@ impl<T> Cell<T> {
         Self(Mutex::new(State::Empty))
     }
 
-    /// Leaves the result, unless there is one or nobody waits for it: then it says false.
-    pub(super) fn set(&self, result: T) -> bool {
+    /// Leaves the result, and does `first` before anybody can see it. Where there is one already, or nobody waits for it,
+    /// does neither and says false.
+    pub(super) fn set(&self, result: T, first: impl FnOnce()) -> bool {
         let mut state = self.lock();
         match &*state {
             State::Full(_) | State::Over => false,
             State::Empty | State::Waiting(_) => {
+                first();
                 let before = mem::replace(&mut *state, State::Full(result));
                 drop(state);
                 if let State::Waiting(waker) = before {

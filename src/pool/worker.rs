@@ -1,15 +1,17 @@
 //! One thread of the pool: takes a task, does it, survives it.
 
 use super::{
-    Shared, Timing, batch,
+    Prepared, Shared, Timing, batch,
     crew::WorkerNumber,
-    job::{Failed, Job},
+    job::{Job, Ran},
+    outcome::Failed,
     queue::{Ready, Task},
     schedule::{Assignment, Ended},
 };
 use crate::{
     model::engine::{Engine, Interrupt, RunError},
     os::process,
+    telemetry::statistics::Execution,
 };
 use predictd_protocol::inference::tensor::Tensor;
 use std::{
@@ -18,7 +20,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Starts worker `number`: pinned to its cores, or wherever it may run if it stands in for another.
@@ -99,26 +101,30 @@ fn next(shared: &Shared, number: WorkerNumber) -> Option<Assignment> {
 }
 
 fn work(shared: &Shared, number: WorkerNumber, assignment: Assignment) {
-    let Assignment { task, lane, engine, interrupt } = assignment;
+    let Assignment { task, lane, engine, interrupt, begun } = assignment;
     match task {
-        Task::Prepare(job) => prepare(shared, number, &lane, job),
+        Task::Prepare(job) => prepare(shared, number, &lane, job, begun),
         Task::Run(batch) => {
-            Running { number, lane: &lane, engine: &*engine, interrupt: &interrupt }.run(batch);
+            Running { number, lane: &lane, engine: &*engine, interrupt: &interrupt }.run(batch, begun);
         }
     }
 }
 
-fn prepare(shared: &Shared, number: WorkerNumber, lane: &str, mut job: Job) {
-    let begun = Instant::now();
+fn prepare(shared: &Shared, number: WorkerNumber, lane: &str, mut job: Job, begun: Instant) {
     // What the work has touched is dropped with it.
     match catch_unwind(AssertUnwindSafe(|| job.work.prepare())) {
         Ok(Some(_)) if !job.caller.is_open() => {}
-        Ok(Some(inputs)) => {
+        Ok(Some(Prepared { tensors, timeout })) => {
             let now = Instant::now();
             job.prepared = now - begun;
-            let requeued = shared.monitor.lock().requeue(number, job, inputs, now);
-            if let Err((caller, why)) = requeued {
-                caller.fail(why);
+            if let Some(timeout) = timeout {
+                job.shorten(timeout);
+            }
+            let requeued = shared.monitor.lock().requeue(number, job, tensors, now);
+            match requeued {
+                Ok(true) => shared.watchdog.ring(),
+                Ok(false) => {}
+                Err((caller, why)) => _ = caller.fail(why),
             }
         }
         Ok(None) => {}
@@ -145,71 +151,59 @@ enum Trouble {
 }
 
 impl Running<'_> {
-    fn run(&self, mut batch: Vec<Ready>) {
+    fn run(&self, mut batch: Vec<Ready>, begun: Instant) {
         batch.retain(|ready| ready.job.caller.is_open());
-        let Some((first, others)) = batch.split_first() else { return };
-        if others.is_empty() {
-            return batch.into_iter().for_each(|ready| self.run_alone(ready));
+        if batch.len() <= 1 {
+            return batch.into_iter().for_each(|ready| self.run_alone(ready, begun));
         }
-        let begun = Instant::now();
         let inputs: Vec<&[Tensor]> = batch.iter().map(|ready| &ready.inputs[..]).collect();
-        let rows: Vec<usize> = inputs.iter().map(|inputs| batch::rows(inputs)).collect();
-        let count = first.inputs.len();
-        debug_assert!(inputs.iter().all(|inputs| inputs.len() == count), "alike requests");
-        match self.attempt(&batch::join(&inputs)) {
-            Ok(outputs) => match batch::split(&outputs, &rows) {
-                Some(parts) => {
-                    let all = rows.iter().sum();
-                    let ran = begun.elapsed();
-                    for (ready, outputs) in batch.into_iter().zip(parts) {
-                        let timing = Timing { run: ran, batch_rows: all, ..self.timing(&ready.job, begun) };
-                        self.finish(ready.job, outputs, timing);
-                    }
-                }
-                None => {
+        debug_assert!(inputs.iter().all(|other| other.len() == inputs[0].len()), "alike requests");
+        let joined = batch::join(&inputs);
+        let start = Instant::now();
+        let result = self.attempt(&joined);
+        drop(joined);
+        match result {
+            Ok(outputs) => {
+                let end = Instant::now();
+                let rows: Vec<usize> = batch.iter().map(|ready| ready.job.rows).collect();
+                let Some(parts) = batch::split(&outputs, &rows) else {
                     tracing::warn!(
                         model = self.lane,
                         "its outputs do not have a row for each row; requests are run one by one"
                     );
-                    batch.into_iter().for_each(|ready| self.run_alone(ready));
+                    return self.run_each(batch);
+                };
+                let mut times = Times::new(&batch, [begun, start, end]);
+                for (ready, outputs) in batch.into_iter().zip(parts) {
+                    self.finish(ready.job, outputs, &mut times);
                 }
-            },
+            }
             Err(Trouble::Terminated) => {
                 batch.iter().for_each(|ready| _ = ready.job.caller.fail(Failed::Stopped));
             }
             // One of them may be the cause: the others should not pay for it.
-            Err(Trouble::Failed(_) | Trouble::Panicked) => {
-                batch.into_iter().for_each(|ready| self.run_alone(ready));
-            }
+            Err(Trouble::Failed(_) | Trouble::Panicked) => self.run_each(batch),
         }
     }
 
-    fn run_alone(&self, ready: Ready) {
-        let Ready { job, inputs, .. } = ready;
-        if !job.caller.is_open() {
+    fn run_each(&self, batch: Vec<Ready>) {
+        batch.into_iter().for_each(|ready| self.run_alone(ready, Instant::now()));
+    }
+
+    fn run_alone(&self, ready: Ready, begun: Instant) {
+        if !ready.job.caller.is_open() {
             return;
         }
-        let begun = Instant::now();
-        match self.attempt(&inputs) {
-            Ok(outputs) => {
-                let rows = batch::rows(&inputs);
-                drop(inputs);
-                let timing = self.timing(&job, begun);
-                self.finish(job, outputs, Timing { run: begun.elapsed(), batch_rows: rows, ..timing });
-            }
+        let result = self.attempt(&ready.inputs);
+        let mut times = Times::new(std::slice::from_ref(&ready), [begun, begun, Instant::now()]);
+        let Ready { job, inputs, .. } = ready;
+        drop(inputs);
+        match result {
+            Ok(outputs) => self.finish(job, outputs, &mut times),
             Err(Trouble::Failed(reason)) => _ = job.caller.fail(Failed::Run(reason)),
             Err(Trouble::Panicked) => _ = job.caller.fail(Failed::Panicked),
             // Nobody waits any more, or the pool is ending.
             Err(Trouble::Terminated) => _ = job.caller.fail(Failed::Stopped),
-        }
-    }
-
-    fn timing(&self, job: &Job, begun: Instant) -> Timing {
-        Timing {
-            queue_wait: (begun - job.submitted).saturating_sub(job.prepared),
-            prepare: job.prepared,
-            worker: self.number,
-            ..Timing::default()
         }
     }
 
@@ -231,13 +225,46 @@ impl Running<'_> {
         }
     }
 
-    fn finish(&self, mut job: Job, outputs: Vec<Tensor>, timing: Timing) {
+    fn finish(&self, mut job: Job, outputs: Vec<Tensor>, times: &mut Times) {
         if !job.caller.is_open() {
             return;
         }
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job.work.finish(outputs, timing))) {
+        let timing = Timing { worker: self.number, ..times.of(&job) };
+        let Times { end: ended, execution, .. } = times;
+        let ran = Ran { outputs, rows: job.rows, timing, ended: *ended, execution };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job.work.finish(ran))) {
             tracing::error!(model = self.lane, request_id = %job.request, "making its answer panicked: {}", message(&*panic));
             job.caller.fail(Failed::Panicked);
+        }
+    }
+}
+
+/// When what was done in a run.
+struct Times {
+    begun: Instant,
+    /// Of the model's run itself.
+    start: Instant,
+    end: Instant,
+    rows: usize,
+    execution: Execution,
+}
+
+impl Times {
+    fn new(batch: &[Ready], [begun, start, end]: [Instant; 3]) -> Self {
+        let rows = batch.iter().map(|ready| ready.job.rows).sum();
+        let prepared: Duration = batch.iter().map(|ready| ready.job.prepared).sum();
+        let execution = Execution::new(rows, prepared + (start - begun), end - start, end);
+        Self { begun, start, end, rows, execution }
+    }
+
+    /// What a request of the batch took so far.
+    fn of(&self, job: &Job) -> Timing {
+        Timing {
+            queue_wait: (self.begun - job.submitted).saturating_sub(job.prepared),
+            prepare: job.prepared + (self.start - self.begun),
+            run: self.end - self.start,
+            batch_rows: self.rows,
+            ..Timing::default()
         }
     }
 }

@@ -181,10 +181,11 @@ fn load(
     Ok(models)
 }
 
-fn batching(settings: &settings::Model, joins: bool) -> Batching {
+fn batching(settings: &settings::Model, has_rows: bool) -> Batching {
     let settings::Batch { max_rows, max_delay, queue } = settings.batch;
     Batching {
-        joins: joins && max_rows.get() > 1,
+        has_rows,
+        joins: has_rows && max_rows.get() > 1,
         max_rows: max_rows.get(),
         max_delay: max_delay.0,
         queue: queue.get(),
@@ -265,6 +266,7 @@ fn model(
         deadline: settings.deadline.0,
         engine,
         batching,
+        settings: Arc::new(settings.clone()),
     })
 }
 

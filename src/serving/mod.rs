@@ -8,6 +8,7 @@ pub use load::{LoadError, Loaded, load_all};
 pub use registry::{Lookup, Models, Served};
 
 use crate::{
+    config::model as settings,
     model::{engine::Engine, folder::ModelName},
     pool::Batching,
     recipe::{classification, image},
@@ -35,6 +36,8 @@ pub struct Model {
     pub deadline: Duration,
     /// How requests share runs.
     pub batching: Batching,
+    /// What was asked for it.
+    pub settings: Arc<settings::Model>,
 }
 
 impl fmt::Debug for Model {

@@ -24,8 +24,18 @@ fn model(name: &str, version: u64) -> Model {
     let specs = vec![spec("a", Datatype::Fp32, &[None, Some(2)]), spec("b", Datatype::Int64, &[])];
     let engine = Arc::new(Echo(Signature { inputs: specs.clone(), outputs: specs, row_names: Vec::new() }));
     let deadline = Duration::from_secs(1);
-    let batching = Batching { joins: false, max_rows: 1, max_delay: Duration::ZERO, queue: 1 };
-    Model { name: name.parse().unwrap(), version, engine, image: None, classes: None, deadline, batching }
+    let batching =
+        Batching { has_rows: true, joins: false, max_rows: 1, max_delay: Duration::ZERO, queue: 1 };
+    Model {
+        name: name.parse().unwrap(),
+        version,
+        engine,
+        image: None,
+        classes: None,
+        deadline,
+        batching,
+        settings: Arc::default(),
+    }
 }
 
 fn input(name: &str, tensor: Tensor) -> Input {

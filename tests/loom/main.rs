@@ -115,14 +115,18 @@ impl Future for Wait {
 fn the_worker_or_the_watchdog_answers_and_the_caller_wakes() {
     loom::model(|| {
         let cell = Arc::new(Cell::new());
+        // Not one of loom's: it adds no order to what the cell has to keep.
+        let counted = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let set = |result: u32| {
-            let cell = Arc::clone(&cell);
-            thread::spawn(move || cell.set(result))
+            let (cell, counted) = (Arc::clone(&cell), counted.clone());
+            thread::spawn(move || cell.set(result, || _ = counted.fetch_add(1, Ordering::Relaxed)))
         };
         let (worker, watchdog) = (set(1), set(2));
         let answer = loom::future::block_on(Wait(Arc::clone(&cell)));
+        assert_eq!(counted.load(Ordering::Relaxed), 1, "an answer is counted before it is seen");
         let (by_worker, by_watchdog) = (worker.join().unwrap(), watchdog.join().unwrap());
         assert!(by_worker != by_watchdog, "one result, no more and no fewer");
+        assert_eq!(counted.load(Ordering::Relaxed), 1);
         assert_eq!(answer, if by_worker { 1 } else { 2 });
     });
 }
@@ -133,7 +137,7 @@ fn a_caller_that_gives_up_and_an_answer_see_each_other() {
         let cell = Arc::new(Cell::new());
         let worker = {
             let cell = Arc::clone(&cell);
-            thread::spawn(move || cell.set(1))
+            thread::spawn(move || cell.set(1, || ()))
         };
         let unanswered = cell.give_up();
         assert_eq!(worker.join().unwrap(), !unanswered, "either it was answered, or somebody must cancel");
