@@ -4,14 +4,13 @@
 
 use crate::{
     config::model::ClassificationOutput,
-    recipe::{LoadError, error::choose},
+    recipe::{LoadError, error::choose, ranking},
 };
 use predictd_protocol::inference::{
     spec::TensorSpec,
     tensor::{Datatype, Tensor},
 };
 use serde::Serialize;
-use std::cmp::Ordering;
 
 /// How far the sum of probabilities may be from 1; half-precision numbers come that far.
 const TOLERANCE: f64 = 1e-3;
@@ -94,6 +93,18 @@ impl Recipe {
         &self.tensor
     }
 
+    /// The name of a class, if it has one.
+    #[must_use]
+    pub fn label(&self, index: usize) -> Option<&str> {
+        self.labels.as_ref()?.get(index).map(String::as_str)
+    }
+
+    /// Whether its classes have names.
+    #[must_use]
+    pub fn has_labels(&self) -> bool {
+        self.labels.is_some()
+    }
+
     /// The `top_k` most probable classes of a row (a tensor without its batch dimension), fewer where there are fewer, the most
     /// probable first, of equal ones the lower index first. `None` is the recipe's own number.
     ///
@@ -109,11 +120,8 @@ impl Recipe {
         if self.softmax.unwrap_or_else(|| scores.len() > 1 && !are_probabilities(&scores)) {
             softmax(&mut scores);
         }
-        let label = |index: usize| match self.labels.as_ref().and_then(|labels| labels.get(index)) {
-            Some(label) => label.clone(),
-            None => index.to_string(),
-        };
-        let best = best(&scores, top_k.unwrap_or(self.top_k));
+        let label = |index| self.label(index).map_or_else(|| index.to_string(), ToOwned::to_owned);
+        let best = ranking::largest(&scores, top_k.unwrap_or(self.top_k), ranking::by_value);
         Ok(best.into_iter().map(|index| Class { label: label(index), index, score: scores[index] }).collect())
     }
 }
@@ -140,23 +148,6 @@ fn softmax(scores: &mut [f32]) {
         let probability = (f64::from(*score) / sum) as f32;
         *score = probability;
     }
-}
-
-/// The indices of the `count` largest, in order.
-fn best(scores: &[f32], count: usize) -> Vec<usize> {
-    let rank = |index: usize| if scores[index].is_nan() { f32::NEG_INFINITY } else { scores[index] };
-    let order = |a: &usize, b: &usize| -> Ordering { rank(*b).total_cmp(&rank(*a)).then(a.cmp(b)) };
-    let mut indices: Vec<usize> = (0..scores.len()).collect();
-    if count == 0 {
-        return Vec::new();
-    }
-    if count < indices.len() {
-        // Sorting all of a large vocabulary for five of it would take longer than some models.
-        indices.select_nth_unstable_by(count - 1, order);
-        indices.truncate(count);
-    }
-    indices.sort_unstable_by(order);
-    indices
 }
 
 #[cfg(test)]

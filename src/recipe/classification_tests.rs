@@ -61,7 +61,7 @@ fn the_best_of_many_are_those_of_a_whole_sort() {
     let mut sorted: Vec<usize> = (0..row.len()).collect();
     sorted.sort_by(|a, b| row[*b].total_cmp(&row[*a]).then(a.cmp(b)));
     for count in [1, 5, 4999, 5000] {
-        assert_eq!(best(&row, count), sorted[..count]);
+        assert_eq!(ranking::largest(&row, count, ranking::by_value), sorted[..count]);
     }
 }
 

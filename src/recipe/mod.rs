@@ -9,6 +9,7 @@ pub mod image;
 pub mod labels;
 mod layout;
 mod picture;
+pub mod ranking;
 
 pub use error::LoadError;
 pub use picture::{Format, PictureError, sniff};
