@@ -1,6 +1,6 @@
 //! Whether the server lives, is ready, and what it is.
 
-use super::{AppState, error::Error};
+use super::AppState;
 use axum::{
     Json,
     extract::State,
@@ -22,8 +22,12 @@ pub(super) async fn ready(State(app): AppState) -> Response {
     (status, Json(json!({ "live": true, "ready": ready }))).into_response()
 }
 
+/// What of Triton's extensions there is, by its names. Not `schedule_policy`: there is a `timeout`, but no `priority`.
+const EXTENSIONS: [&str; 5] =
+    ["classification", "model_configuration", "binary_tensor_data", "parameters", "statistics"];
+
 /// `GET /v2`
-pub(super) async fn server() -> Result<Response, Error> {
-    let body = json!({ "name": "predictd", "version": env!("CARGO_PKG_VERSION"), "extensions": [] });
-    Ok(Json(body).into_response())
+pub(super) async fn server() -> Response {
+    let (name, version) = ("predictd", env!("CARGO_PKG_VERSION"));
+    Json(json!({ "name": name, "version": version, "extensions": EXTENSIONS })).into_response()
 }

@@ -3,7 +3,9 @@
 mod ask;
 mod error;
 mod health;
+mod model_config;
 mod predict;
+mod statistics;
 mod v1;
 mod v2;
 
@@ -79,10 +81,15 @@ pub fn router(app: App) -> Router {
         .route("/v2/", get(health::server))
         .route("/v2/health/live", get(health::live))
         .route("/v2/health/ready", get(health::ready))
+        .route("/v2/models/stats", get(statistics::all))
         .route("/v2/models/{model}", get(v2::metadata))
+        .route("/v2/models/{model}/config", get(model_config::config))
+        .route("/v2/models/{model}/stats", get(statistics::of_model))
         .route("/v2/models/{model}/ready", get(v2::ready))
         .route("/v2/models/{model}/infer", post(v2::infer))
         .route("/v2/models/{model}/versions/{version}", get(v2::metadata))
+        .route("/v2/models/{model}/versions/{version}/config", get(model_config::config))
+        .route("/v2/models/{model}/versions/{version}/stats", get(statistics::of_model))
         .route("/v2/models/{model}/versions/{version}/ready", get(v2::ready))
         .route("/v2/models/{model}/versions/{version}/infer", post(v2::infer))
         .route("/v1/models", get(v1::list))

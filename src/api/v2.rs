@@ -4,9 +4,9 @@ use super::{
     AppState,
     ask::{Answer, Asked, Call, HEADER_LENGTH, ask},
     error::Error,
-    request_id,
+    model_config, request_id,
 };
-use crate::{pool::Rejected, serving::Model};
+use crate::{pool::Rejected, recipe::ranking, serving::Model};
 use axum::{
     extract::{Path, State, rejection::PathRejection},
     response::{IntoResponse, Response},
@@ -20,16 +20,17 @@ use predictd_protocol::inference::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::{borrow::Cow, iter};
 
 /// What the path names.
 #[derive(Deserialize)]
 pub(super) struct Target {
-    model: String,
-    version: Option<String>,
+    pub model: String,
+    pub version: Option<String>,
 }
 
 /// It, or why it cannot be read.
-type InPath = Result<Path<Target>, PathRejection>;
+pub(super) type InPath = Result<Path<Target>, PathRejection>;
 
 /// `GET /v2/models/{model}[/versions/{version}]`
 pub(super) async fn metadata(State(app): AppState, target: InPath) -> Result<Response, Error> {
@@ -41,7 +42,7 @@ pub(super) async fn metadata(State(app): AppState, target: InPath) -> Result<Res
     let body = json!({
         "name": model.name.as_str(),
         "versions": versions,
-        "platform": "onnxruntime_onnx",
+        "platform": model_config::engine(&model).0,
         "inputs": signature.inputs.iter().map(spec).collect::<Vec<_>>(),
         "outputs": signature.outputs.iter().map(spec).collect::<Vec<_>>(),
     });
@@ -80,13 +81,12 @@ pub(super) async fn infer(
     let read = move |model: &Model, body: &Bytes| {
         let mut request = v2::parse(body, header_length, &model.engine.signature().inputs)
             .map_err(|error| Error::BadRequest(error.to_string()))?;
-        let names: Vec<String> = request.outputs.iter().map(|output| output.name.clone()).collect();
-        let outputs = model.select(&names)?;
-        let inputs = model.arrange(std::mem::take(&mut request.inputs))?;
-        Ok(Asked { inputs, timeout: request.timeout, wanted: Wanted { request, outputs } })
+        let (inputs, timeout) = (std::mem::take(&mut request.inputs), request.timeout);
+        let wanted = Wanted::of(request, model)?;
+        Ok(Asked { inputs: model.arrange(inputs)?, timeout, wanted })
     };
     let call = Call { request: request_id(&extensions), deadline: model.deadline };
-    ask(&model, call, body, effort, read, print).await
+    ask(&model, call, body, effort, read, |model, wanted, outputs| wanted.print(model, outputs)).await
 }
 
 fn length(value: &HeaderValue) -> Result<usize, Error> {
@@ -99,22 +99,63 @@ fn length(value: &HeaderValue) -> Result<usize, Error> {
 struct Wanted {
     /// But for its inputs, which the model has.
     request: InferRequest,
-    /// The outputs, by their places in the signature.
-    outputs: Vec<usize>,
+    outputs: Vec<WantedOutput>,
 }
 
-fn print(model: &Model, wanted: &Wanted, tensors: &[Tensor]) -> Result<Answer, Error> {
-    let specs = &model.engine.signature().outputs;
-    let output = |&at: &usize| {
-        let name = &*specs[at].name;
-        Output { name, tensor: &tensors[at], binary: wanted.request.is_binary(name) }
-    };
-    let printed = v2::print(&InferResponse {
-        model_name: model.name.as_str(),
-        model_version: &model.version.to_string(),
-        id: wanted.request.id.as_deref(),
-        outputs: wanted.outputs.iter().map(output).collect(),
-    });
-    let header_length = printed.header_length();
-    Ok(Answer::binary(printed.into_body(), header_length))
+struct WantedOutput {
+    /// Its place in the signature.
+    at: usize,
+    /// How many of its best classes, instead of the tensor.
+    classes: Option<usize>,
+}
+
+impl Wanted {
+    fn of(request: InferRequest, model: &Model) -> Result<Self, Error> {
+        let names: Vec<String> = request.outputs.iter().map(|output| output.name.clone()).collect();
+        let classes = request.outputs.iter().map(|output| output.classification);
+        let wanted = model.select(&names)?.into_iter().zip(classes.chain(iter::repeat(None)));
+        let outputs: Vec<_> = wanted.map(|(at, classes)| WantedOutput { at, classes }).collect();
+        let specs = &model.engine.signature().outputs;
+        let mut ranked =
+            outputs.iter().filter(|output| output.classes.is_some()).map(|output| &specs[output.at]);
+        match ranked.find(|spec| !ranking::has_order(spec.datatype)) {
+            None => Ok(Self { request, outputs }),
+            Some(TensorSpec { name, datatype, .. }) => Err(Error::BadRequest(format!(
+                "model '{}': output '{name}' is {datatype}, and classification ranks numbers",
+                model.name
+            ))),
+        }
+    }
+
+    fn print(&self, model: &Model, tensors: &[Tensor]) -> Result<Answer, Error> {
+        let tensor = |output: &WantedOutput| match output.classes {
+            None => Ok(Cow::Borrowed(&tensors[output.at])),
+            Some(classes) => best(model, output.at, &tensors[output.at], classes).map(Cow::Owned),
+        };
+        let tensors = self.outputs.iter().map(tensor).collect::<Result<Vec<_>, _>>()?;
+        let specs = &model.engine.signature().outputs;
+        let outputs = self.outputs.iter().zip(&tensors).map(|(wanted, tensor)| {
+            let name = &*specs[wanted.at].name;
+            Output { name, tensor, binary: self.request.is_binary(name) }
+        });
+        let printed = v2::print(&InferResponse {
+            model_name: model.name.as_str(),
+            model_version: &model.version.to_string(),
+            id: self.request.id.as_deref(),
+            outputs: outputs.collect(),
+        });
+        let header_length = printed.header_length();
+        Ok(Answer::binary(printed.into_body(), header_length))
+    }
+}
+
+/// An output's best classes, with their names if the model's recipe knows them.
+fn best(model: &Model, at: usize, tensor: &Tensor, count: usize) -> Result<Tensor, Error> {
+    let name = &model.engine.signature().outputs[at].name;
+    let recipe = model.classes.as_ref().filter(|recipe| recipe.tensor() == name);
+    let label = |index| recipe.and_then(|recipe| recipe.label(index));
+    ranking::rank(tensor, model.has_rows(), count, label).ok_or_else(|| {
+        let what = format!("output '{name}' is {}, and not what it is declared to be", tensor.datatype());
+        Error::Model(model.name.clone(), what)
+    })
 }

@@ -50,6 +50,40 @@ fn what_was_accepted_is_answered_before_the_end() {
 }
 
 #[test]
+fn in_a_drain_the_server_lives_and_is_not_ready() {
+    let mut server = Server::start();
+    let mut halves: Vec<_> = ["/v2/health/live", "/v2/health/ready", "/v2/models/iris/ready"]
+        .into_iter()
+        .map(|target| {
+            let request = packet("GET", target, &[], 0);
+            let mut stream = UnixStream::connect(server.socket()).unwrap();
+            stream.write_all(&request[..10]).unwrap();
+            (stream, request)
+        })
+        .collect();
+    server.get("/v2/health/ready").ok();
+    server.process.signal("TERM");
+    server.process.wait_for_line("SIGTERM: answering what was accepted");
+    let answers: Vec<_> = halves
+        .iter_mut()
+        .map(|(stream, request)| {
+            stream.write_all(&request[10..]).unwrap();
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).unwrap();
+            let reply = crate::harness::Reply::parse(&answer);
+            (reply.status, reply.json())
+        })
+        .collect();
+    let expected = [
+        (200, serde_json::json!({ "live": true })),
+        (503, serde_json::json!({ "live": true, "ready": false })),
+        (200, serde_json::json!({ "name": "iris", "ready": true })),
+    ];
+    assert_eq!(answers, expected);
+    assert_eq!(server.process.wait().code(), Some(0));
+}
+
+#[test]
 fn a_drain_has_an_end() {
     let mut server = Server::with("[limits]\ndrain = '300ms'");
     let body = format!(r#"{{"inputs": {{"rounds": 2000000000, "x": [[{}]]}}}}"#, vec!["0.5"; 256].join(","));

@@ -16,6 +16,8 @@ mod library;
 mod life;
 mod pool;
 mod predict;
+mod statistics;
 mod uwsgi;
 mod v1;
+mod v2;
 mod wires;

@@ -24,7 +24,7 @@ fn slack() -> u32 {
 }
 
 /// A server that also has a fake model of each of these names and behaviours.
-fn with_fakes(config: &str, fakes: &[(&str, &str)]) -> Server {
+pub(crate) fn with_fakes(config: &str, fakes: &[(&str, &str)]) -> Server {
     let models = tempfile::tempdir().unwrap();
     for (name, settings) in fakes {
         fs::create_dir(models.path().join(name)).unwrap();
@@ -39,7 +39,7 @@ fn with_fakes(config: &str, fakes: &[(&str, &str)]) -> Server {
 }
 
 /// The times of `clients` at once, each asking `rounds` times.
-fn ask_at_once(
+pub(crate) fn ask_at_once(
     server: &Server,
     clients: usize,
     rounds: usize,
