@@ -11,6 +11,7 @@
 //! | `schedule` | all models: whose turn it is, and whose time is up |
 //! | `crew` | the threads: their places, and the runs that they are at |
 //! | `monitor` | who sleeps, and who is woken |
+//! | `lane` | where the requests for one model come in |
 //! | `job` | a request, and what is to be done for it |
 //! | `outcome`, `ticket` | what becomes of it, how that is counted, and its way to who waits |
 //! | `worker`, `watchdog` | the threads |
@@ -18,6 +19,7 @@
 mod batch;
 mod crew;
 mod job;
+mod lane;
 mod monitor;
 mod outcome;
 mod queue;
@@ -27,28 +29,20 @@ mod ticket;
 mod watchdog;
 mod worker;
 
+pub use lane::{Inputs, Lane, Order, Prepared, Ticket};
 pub use queue::Batching;
 
 use crate::{
     model::engine::Engine,
     os::cpus::CpuId,
-    telemetry::{
-        RequestId,
-        access::Work as Timing,
-        statistics::{Reason, Statistics},
-    },
+    telemetry::{access::Work as Timing, statistics::Reason},
 };
-use crew::LaneId;
-use job::{Job, JobId, Request};
 use monitor::Monitor;
-use outcome::{Failed, Outcome, Slot};
-use predictd_protocol::inference::tensor::Tensor;
+use outcome::Failed;
 use schedule::{Rules, Schedule};
 use std::{
-    fmt, io,
-    pin::Pin,
+    io,
     sync::{Arc, Condvar, Mutex, PoisonError},
-    task::{Context, Poll},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -143,44 +137,6 @@ pub enum Failure<E> {
     Stopped,
 }
 
-/// What a request brings.
-pub struct Order<E> {
-    /// What it is called in log lines.
-    pub request: RequestId,
-    /// How long it may take, from now.
-    pub deadline: Duration,
-    /// Its tensors.
-    pub inputs: Inputs<E>,
-}
-
-/// The tensors of a request, in the order of the model's signature and fitting it.
-pub enum Inputs<E> {
-    /// Here they are.
-    Ready(Vec<Tensor>),
-    /// A worker has to make them.
-    Later {
-        /// How.
-        prepare: Box<dyn FnOnce() -> Result<Prepared, E> + Send>,
-        /// What they are guessed to have, until they are there.
-        rows: usize,
-    },
-}
-
-/// What a worker has made of a request's body.
-#[derive(Debug, Default)]
-pub struct Prepared {
-    /// The tensors.
-    pub tensors: Vec<Tensor>,
-    /// How long the request may take at most, from when it was submitted, if its body says so.
-    pub timeout: Option<Duration>,
-}
-
-impl From<Vec<Tensor>> for Prepared {
-    fn from(tensors: Vec<Tensor>) -> Self {
-        Self { tensors, timeout: None }
-    }
-}
-
 impl Pool {
     /// Starts the workers.
     ///
@@ -210,9 +166,7 @@ impl Pool {
 
     /// A lane for a model called `name` in log lines. It is closed when it is dropped.
     pub fn open(&self, name: &str, engine: Arc<dyn Engine>, batching: Batching) -> Lane {
-        let statistics = Arc::new(Statistics::new(batching.max_rows));
-        let id = self.shared.monitor.lock().open_lane(name.into(), engine, batching);
-        Lane { id, shared: Arc::clone(&self.shared), statistics }
+        Lane::open(&self.shared, name, engine, batching)
     }
 
     /// How many workers there are.
@@ -306,142 +260,6 @@ impl Watchdog {
             }
         };
         *rung = false;
-    }
-}
-
-/// Where the requests for one model go. Dropped, it closes: what waits is given up.
-pub struct Lane {
-    id: LaneId,
-    shared: Arc<Shared>,
-    statistics: Arc<Statistics>,
-}
-
-impl fmt::Debug for Lane {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Lane").field(&self.id).finish()
-    }
-}
-
-impl Lane {
-    /// Queues a request; the ticket gives what `finish` makes of its outputs, which are in the order of the signature.
-    ///
-    /// # Errors
-    /// Where there is no room, or the model is closed.
-    pub fn submit<T, E, F>(&self, order: Order<E>, finish: F) -> Result<Ticket<T, E>, Rejected>
-    where
-        T: Send + 'static,
-        E: Send + 'static,
-        F: FnOnce(Vec<Tensor>) -> Result<T, E> + Send + 'static,
-    {
-        let Order { request, deadline, inputs } = order;
-        let (prepare, rows, tensors) = match inputs {
-            Inputs::Ready(tensors) => (None, 1, Some(tensors)),
-            Inputs::Later { prepare, rows } => (Some(prepare), rows.max(1), None),
-        };
-        let now = Instant::now();
-        let slot = Arc::new(Slot::new(Arc::clone(&self.statistics), now));
-        let work = Box::new(Request { prepare, finish: Some(finish), slot: Arc::clone(&slot) });
-        let mut schedule = self.shared.monitor.lock();
-        let id = schedule.next_job();
-        let job = Job {
-            id,
-            request,
-            submitted: now,
-            deadline: now + deadline,
-            rows,
-            prepared: Duration::ZERO,
-            work,
-            caller: Arc::clone(&slot) as _,
-        };
-        let submitted = schedule.submit(self.id, job, tensors, now);
-        if submitted.as_ref().is_ok_and(|wanted| wanted.worker) {
-            schedule.wake();
-        }
-        drop(schedule);
-        match submitted {
-            Ok(wanted) => {
-                if wanted.watchdog {
-                    self.shared.watchdog.ring();
-                }
-                Ok(Ticket { slot, id, lane: self.id, shared: Arc::clone(&self.shared), over: false })
-            }
-            Err(why) => {
-                self.statistics.failed(why.reason(), Duration::ZERO);
-                Err(why)
-            }
-        }
-    }
-
-    /// What became of its requests.
-    #[must_use]
-    pub fn statistics(&self) -> &Statistics {
-        &self.statistics
-    }
-
-    /// Requests that wait.
-    #[must_use]
-    pub fn pending(&self) -> usize {
-        self.shared.monitor.lock().pending(self.id)
-    }
-
-    /// Rows that wait.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.shared.monitor.lock().waiting(self.id)
-    }
-
-    /// Why the model is closed, if it is.
-    #[must_use]
-    pub fn closed(&self) -> Option<String> {
-        self.shared.monitor.lock().closed(self.id)
-    }
-}
-
-impl Drop for Lane {
-    fn drop(&mut self) {
-        let jobs = self.shared.monitor.lock().close_lane(self.id);
-        jobs.iter().for_each(|job| _ = job.caller.fail(Failed::Stopped));
-    }
-}
-
-/// The claim to an answer. Dropped before there is one, it takes the work out of the queue, or ends its run if that is
-/// for nobody else.
-pub struct Ticket<T, E> {
-    slot: Arc<Slot<T, E>>,
-    id: JobId,
-    lane: LaneId,
-    shared: Arc<Shared>,
-    over: bool,
-}
-
-impl<T, E> fmt::Debug for Ticket<T, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Ticket").field(&self.id).finish()
-    }
-}
-
-impl<T, E> Future for Ticket<T, E> {
-    type Output = Outcome<T, E>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.slot.poll(cx);
-        self.over |= polled.is_ready();
-        polled
-    }
-}
-
-impl<T, E> Drop for Ticket<T, E> {
-    fn drop(&mut self) {
-        if self.over || !self.slot.give_up() {
-            return;
-        }
-        let cancelled = self.shared.monitor.lock().cancel(self.lane, self.id, Instant::now());
-        if let Some(interrupt) = cancelled.interrupt {
-            interrupt.terminate();
-        }
-        if cancelled.watchdog {
-            self.shared.watchdog.ring();
-        }
     }
 }
 

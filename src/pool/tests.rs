@@ -1,7 +1,11 @@
 //! The pool from outside, with models that do as the test says.
 
 use super::*;
-use crate::model::engine::{Interrupt, RunError, Signature};
+use crate::{
+    model::engine::{Interrupt, RunError, Signature},
+    telemetry::RequestId,
+};
+use predictd_protocol::inference::tensor::Tensor;
 use std::sync::{
     atomic::{AtomicUsize, Ordering},
     mpsc,
