@@ -350,3 +350,49 @@ fn a_models_settings_show_in_its_configuration() {
         .collect();
     assert_eq!(counts, [("2", 1), ("10", 2)]);
 }
+
+/// Triton answers most of these with 500.
+#[test]
+fn what_is_wrong_with_a_request_is_the_clients_to_know() {
+    let server = Server::start();
+    let x = r#"{"name":"measurements","datatype":"FP32","shape":[1,4],"data":[1,2,3,4]}"#;
+    let good = format!(r#"{{"inputs":[{x}]}}"#);
+    let beyond = (good.len() + 1).to_string();
+    for (length, body, says) in [
+        ("-1", &*good, "inference-header-content-length must be a number of bytes, got '-1'"),
+        ("", &good, "must be a number of bytes, got ''"),
+        (&beyond, &good, "the body has"),
+        ("0", "", "0 bytes are no FP32 tensor of [-1, 4]"),
+        ("2", &good, "not an inference request"),
+    ] {
+        let headers = [("Inference-Header-Content-Length", length)];
+        let error = server.ask("POST", "/v2/models/iris/infer", &headers, body.as_bytes()).error(400);
+        assert!(error.contains(says), "{length}: {error}");
+    }
+    for (body, says) in [
+        ("", "not an inference request: EOF"),
+        (r#"{"id":7,"inputs":[]}"#, "expected a string"),
+        (&*format!(r#"{{"inputs":[{x},{x}]}}"#), "input 'measurements' is given twice"),
+        (&good.replace("FP32", "FP31"), "unknown datatype 'FP31'"),
+        (&good.replace("[1,4]", "[-1,4]"), "a dimension must be a whole number from 0"),
+        (
+            &good.replace("}]", r#"}],"parameters":{"timeout":-5}"#),
+            "timeout, in microseconds, must be a whole number",
+        ),
+        (
+            &good.replace("}]", r#"}],"outputs":[{"name":"species"},{"name":"species"}]"#),
+            "output 'species' is given twice",
+        ),
+    ] {
+        let error = server.post("/v2/models/iris/infer", body).error(400);
+        assert!(error.contains(says), "{body}: {error}");
+    }
+    for path in [
+        "/v2/models/iris/versions/one",
+        "/v2/models/iris/versions/-1/ready",
+        "/v2/models/iris/versions/2/infer",
+    ] {
+        let method = if path.ends_with("infer") { "POST" } else { "GET" };
+        assert!(server.ask(method, path, &[], good.as_bytes()).error(404).contains("it has 1"), "{path}");
+    }
+}
