@@ -1,5 +1,6 @@
 //! What Linux gives: processors, sockets, the process itself. Knows nothing of requests or models.
 
+pub mod account;
 pub mod cpus;
 pub mod memory;
 pub mod process;
