@@ -166,8 +166,8 @@ fn load(
         let begun = Instant::now();
         let engine = Arc::new(Fake::new(settings.fake.clone()));
         tracing::warn!(model = %folder.name, "a fake, which misbehaves on purpose: {:?}", settings.fake);
-        let batching = batching(&settings, engine.signature().has_free_rows());
-        take(model(folder, &settings, 1, engine, batching)?, begun);
+        let alone = alone(&settings, engine.signature().has_free_rows());
+        take(model(folder, &settings, 1, engine, alone)?, begun);
         return Ok(models);
     }
     if folder.versions.is_empty() {
@@ -181,15 +181,12 @@ fn load(
     Ok(models)
 }
 
-fn batching(settings: &settings::Model, has_rows: bool) -> Batching {
-    let settings::Batch { max_rows, max_delay, queue } = settings.batch;
-    Batching {
-        has_rows,
-        joins: has_rows && max_rows.get() > 1,
-        max_rows: max_rows.get(),
-        max_delay: max_delay.0,
-        queue: queue.get(),
+/// Why requests cannot share runs, as far as that can be seen without running them.
+fn alone(settings: &settings::Model, has_free_rows: bool) -> Option<String> {
+    if !has_free_rows {
+        return Some("its tensors do not all begin with a free dimension".into());
     }
+    (settings.batch.max_rows.get() == 1).then(|| "batch.max_rows = 1".into())
 }
 
 fn read(path: &Path) -> Result<String, Cause> {
@@ -231,16 +228,15 @@ fn load_version(
         Private::of(path, config.cache.as_deref()).map_err(|error| Cause::Copy(path.to_owned(), error))?;
     let engine = Arc::new(Onnx::load(runtime, private.path(), &options)?);
     drop(private);
-    let mut batching = batching(settings, engine.signature().has_free_rows());
-    if batching.joins {
-        let verdict = trial::rows_are_independent(&*engine);
-        if let Some(reason) = verdict.reason_against() {
+    let mut alone = alone(settings, engine.signature().has_free_rows());
+    if alone.is_none() {
+        alone = trial::rows_are_independent(&*engine).reason_against();
+        if let Some(reason) = &alone {
             tracing::warn!(model = %folder.name, version, "requests are run one by one: {reason}");
-            batching.joins = false;
         }
     }
     warm_up(folder, version, &*engine, &settings.warmup.runs(settings.batch.max_rows));
-    model(folder, settings, version, engine, batching)
+    model(folder, settings, version, engine, alone)
 }
 
 /// Puts the recipes around an engine.
@@ -249,8 +245,9 @@ fn model(
     settings: &settings::Model,
     version: u64,
     engine: Arc<dyn Engine>,
-    batching: Batching,
+    alone: Option<String>,
 ) -> Result<Model, Cause> {
+    let settings::Batch { max_rows, max_delay, queue } = settings.batch;
     let signature = engine.signature();
     let image = settings.input.as_ref().map(|input| image::Recipe::new(input, &signature.inputs));
     let classes = settings.output.as_ref().map(|output| {
@@ -264,9 +261,16 @@ fn model(
         image: image.transpose().map_err(Cause::Image)?,
         classes: classes.transpose()?,
         deadline: settings.deadline.0,
-        engine,
-        batching,
+        batching: Batching {
+            has_rows: signature.has_free_rows(),
+            joins: alone.is_none(),
+            max_rows: max_rows.get(),
+            max_delay: max_delay.0,
+            queue: queue.get(),
+        },
+        alone,
         settings: Arc::new(settings.clone()),
+        engine,
     })
 }
 

@@ -4,7 +4,7 @@ mod load;
 mod registry;
 mod trial;
 
-pub use load::{LoadError, Loaded, load_all};
+pub use load::{Cause, LoadError, Loaded, load_all};
 pub use registry::{Lookup, Models, Served};
 
 use crate::{
@@ -36,6 +36,8 @@ pub struct Model {
     pub deadline: Duration,
     /// How requests share runs.
     pub batching: Batching,
+    /// Why they do not, if so.
+    pub alone: Option<String>,
     /// What was asked for it.
     pub settings: Arc<settings::Model>,
 }

@@ -35,6 +35,7 @@ fn model(name: &str, version: u64) -> Model {
         deadline,
         batching,
         settings: Arc::default(),
+        alone: None,
     }
 }
 
