@@ -78,7 +78,7 @@ impl Prepared {
 /// # Errors
 /// What cannot be had or loaded. With `strict_models = false` a model that fails is only logged.
 pub fn prepare(config: &Config, progress: &mut dyn FnMut(&serving::Loaded)) -> anyhow::Result<Prepared> {
-    let library = library::find(config.library.as_deref()).map_err(Unavailable::Library)?;
+    let library = library::find(config.onnxruntime.library.as_deref()).map_err(Unavailable::Library)?;
     let runtime = Runtime::start(&library)
         .map_err(Unavailable::Runtime)
         .with_context(|| library.display().to_string())?;
@@ -167,7 +167,7 @@ pub async fn serve(config: &Config, prepared: Prepared, signals: &mut Signals) -
 
 fn listeners(config: &Config) -> anyhow::Result<Vec<Listener>> {
     let bind = |address| -> anyhow::Result<Listener> {
-        let bound = socket::bind(address, &config.socket).map_err(Unavailable::Bind)?;
+        let bound = socket::bind(address, &config.socket.options).map_err(Unavailable::Bind)?;
         Listener::new(bound).with_context(|| format!("{address} cannot be watched"))
     };
     config.listen.iter().map(bind).collect()

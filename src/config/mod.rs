@@ -1,19 +1,40 @@
 //! What was asked of the server: defaults, then the file, then the environment, then the command line.
 //!
-//! Two stages: `raw` is what is written, [`Config`] what is meant. Every key is in `example.toml`.
+//! Two stages. `layers` is what is written, each value checked for its kind and with its place; [`Config`] is what is meant.
+//! Every key is in `example.toml` with its default: the example is the lowest layer.
 
+mod changes;
+mod contradictions;
+mod document;
+mod keys;
+mod kind;
+mod layers;
 pub mod model;
-mod raw;
+mod nearest;
+mod origin;
+mod pin;
+mod problem;
+mod reading;
+mod schema;
 pub mod units;
 
+pub use changes::{Change, Effect};
+pub use origin::Origin;
+pub use pin::Pin;
+pub use problem::{Error, Problem};
+
 use crate::os::{
-    cpus::CpuId,
+    account::Account,
+    cpus,
     socket::{Address, Options as SocketOptions},
 };
-use config::{ConfigError, File, FileFormat};
-use predictd_protocol::gateway::detect::{Wire, Wires};
-use raw::{Auto, Raw};
+use document::Document;
+use layers::{Layer, Merged};
+use predictd_protocol::gateway::detect::Wires;
+use problem::Problems;
 use std::{
+    ffi::OsString,
+    io::Read,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -24,35 +45,79 @@ pub const EXAMPLE: &str = include_str!("example.toml");
 /// What comes before each variable's name.
 const PREFIX: &str = "PREDICTD_";
 
-/// What is meant.
-#[derive(Clone, Debug)]
+/// What is meant. Paths are absolute. Two are equal where they mean the same, wherever that is written.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Where requests come in.
     pub listen: Vec<Address>,
-    /// How Unix sockets are made.
-    pub socket: SocketOptions,
+    /// Where the admin interface listens, if anywhere. One that other machines reach was allowed by `admin_allow_remote`;
+    /// where an inherited socket listens is seen only when there is one.
+    pub admin: Option<Address>,
+    /// Names by which browsers may call it, in lower case.
+    pub admin_hosts: Vec<String>,
+    /// Whether other machines may reach it.
+    pub admin_allow_remote: bool,
+    /// Where uWSGI's statistics are told, if anywhere.
+    pub uwsgi_stats: Option<Address>,
     /// The folder of models.
     pub models: PathBuf,
     /// Where private copies of model files go; the system's temporary folder if not given.
     pub cache: Option<PathBuf>,
+    /// Where the process writes its number, if anywhere.
+    pub pidfile: Option<PathBuf>,
     /// Models given one by one, `NAME=PATH`, beside those of the folder.
     pub extra_models: Vec<(String, PathBuf)>,
     /// Whether a model that cannot be loaded keeps the server from starting.
     pub strict_models: bool,
     /// Whether models of kind `"fake"` are served.
     pub allow_fake: bool,
+    /// How Unix sockets are made, and who may use them.
+    pub socket: Socket,
     /// The threads that run models.
     pub workers: Workers,
     /// Bounds on what peers may make us hold and wait for.
     pub limits: Limits,
-    /// ONNX Runtime's library, if its place was given.
-    pub library: Option<PathBuf>,
+    /// ONNX Runtime.
+    pub onnxruntime: OnnxRuntime,
     /// The log.
     pub log: Log,
     /// What a model's own settings are laid over.
-    pub defaults: toml::Table,
-    /// What deserves a word in the log: unknown variables, keys whose feature is not there yet.
+    pub defaults: model::Defaults,
+    /// Every value in force by its key, and where it comes from.
+    pub settings: Vec<Setting>,
+    /// What deserves a word in the log: unknown variables, keys without effect.
     pub notes: Vec<String>,
+}
+
+/// A value in force.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The full name of its key, `limits.body`.
+    pub key: String,
+    /// As a file would have it, the same for all ways to write the same; paths are absolute.
+    pub value: toml::Value,
+    /// Who says so.
+    pub origin: Origin,
+}
+
+impl PartialEq for Setting {
+    /// Wherever it comes from.
+    fn eq(&self, other: &Self) -> bool {
+        (&self.key, &self.value) == (&other.key, &other.value)
+    }
+}
+
+/// `[socket]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Socket {
+    /// How sockets are made.
+    pub options: SocketOptions,
+    /// Whose their files are; ours if not given.
+    pub owner: Option<Account>,
+    /// The group that their files get; ours if not given.
+    pub group: Option<Account>,
+    /// Who may connect besides root and our own user; whoever can open the socket if empty.
+    pub allow_users: Vec<Account>,
 }
 
 /// `[workers]`
@@ -70,17 +135,6 @@ pub struct Workers {
     pub stuck_after: Duration,
     /// So many stuck runs end the process; twice the number of workers if not given.
     pub max_stuck: Option<usize>,
-}
-
-/// Where workers run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pin {
-    /// Each on a core of its own, of those allowed.
-    Auto,
-    /// Wherever the kernel likes.
-    Off,
-    /// On these.
-    Cpus(Vec<CpuId>),
 }
 
 /// `[limits]`; durations and sizes as in `example.toml`.
@@ -102,15 +156,41 @@ pub struct Limits {
     pub wires: Wires,
 }
 
-/// `[log]`
+/// `[onnxruntime]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnnxRuntime {
+    /// The library, if its place was given.
+    pub library: Option<PathBuf>,
+    /// At least one, each once, the CPU only as the last.
+    pub providers: Vec<Provider>,
+    /// Whether a provider that cannot start is passed over for the next.
+    pub fallback: bool,
+}
+
+/// What ONNX Runtime runs models on, by its own names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are ONNX Runtime's")]
+pub enum Provider {
+    Cpu,
+    Cuda,
+    TensorRt,
+    MiGraphX,
+    OpenVino,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     /// The least that is worth a line.
     pub level: tracing::Level,
     /// JSON instead of text.
     pub json: bool,
+    /// Where it is written; standard error if not given.
+    pub file: Option<PathBuf>,
     /// Whether each request is a line.
     pub access: bool,
+    /// Where those lines are written; with the rest if not given.
+    pub access_file: Option<PathBuf>,
 }
 
 /// What the command line may set.
@@ -132,237 +212,105 @@ impl Config {
     /// Reads the configuration as `predictd serve` without flags would: defaults, then `file`, then the environment.
     ///
     /// # Errors
-    /// What is wrong, by key.
+    /// Everything that is wrong, by place and key.
     pub fn load(file: Option<&Path>) -> Result<Self, Error> {
         load(file, environment(), Overrides::default())
     }
 }
 
-/// The variables of this process that are text.
-pub fn environment() -> impl Iterator<Item = (String, String)> {
+/// The variables of this process.
+pub fn environment() -> impl Iterator<Item = (OsString, OsString)> {
     std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
-
-/// What is wrong with a configuration: each line a key and why.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", .0.join("\n"))]
-pub struct Error(Vec<String>);
 
 /// Reads the configuration; `file` may be absent, then there are only defaults, environment and command line.
 ///
 /// # Errors
-/// What is wrong, by key.
+/// Everything that is wrong, by place and key.
 pub fn load(
     file: Option<&Path>,
-    environment: impl Iterator<Item = (String, String)>,
+    environment: impl Iterator<Item = (OsString, OsString)>,
     overrides: Overrides,
 ) -> Result<Config, Error> {
-    let mut notes = Vec::new();
-    let mut builder = config::Config::builder();
-    if let Some(file) = file {
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| Error(vec![format!("{} cannot be read: {error}", file.display())]))?;
-        // Read once more as TOML alone, for errors that show the line.
-        if let Err(error) = toml::from_str::<Raw>(&text) {
-            return Err(Error(vec![format!("{}: {}", file.display(), error.to_string().trim_end())]));
-        }
-        builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
-    }
-    let fail = |error: ConfigError| Error(vec![error.to_string()]);
-    for (name, value) in environment {
-        let Some(key) = name.strip_prefix(PREFIX) else { continue };
-        let key = key.to_lowercase().replace("__", ".");
-        match default_of(&key) {
-            Some(toml::Value::Array(_)) => {
-                let items: Vec<&str> =
-                    value.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
-                builder = builder.set_override(key, items).map_err(fail)?;
-            }
-            // A number where "auto" is the default; other numbers and truths the crate reads from their text.
-            Some(toml::Value::String(word)) if word == "auto" && value.parse::<i64>().is_ok() => {
-                builder = builder.set_override(key, value.parse::<i64>().ok()).map_err(fail)?;
-            }
-            Some(_) => builder = builder.set_override(key, value).map_err(fail)?,
-            None => {
-                notes.push(format!("the variable {name} names no key of the configuration, and is ignored"));
-            }
-        }
-    }
-    let Overrides { listen, admin, models, extra_models, allow_fake } = overrides;
-    if !listen.is_empty() {
-        builder = builder.set_override("listen", listen).map_err(fail)?;
-    }
-    builder = builder.set_override_option("admin", admin).map_err(fail)?;
-    builder = builder.set_override_option("models", models).map_err(fail)?;
-    let raw: Raw = builder.build().and_then(config::Config::try_deserialize).map_err(fail)?;
-    let mut config = meant(raw, notes)?;
-    config.extra_models = extra_models;
-    config.allow_fake = allow_fake;
+    let text = file.map(read).transpose()?.unwrap_or_default();
+    let (schema, mut problems, mut notes) = (reading::schema(), Problems::default(), Vec::new());
+    let name = file.map(|file| file.display().to_string());
+    let document = Document { file: Some(name.as_deref().unwrap_or_default()), text: &text };
+    let layers = [
+        reading::defaults().clone(),
+        Layer::of_file(&document, schema, &mut problems),
+        Layer::of_environment(environment, PREFIX, schema, &mut problems, &mut notes),
+        Layer::of_flags(overrides.flags(), schema, &mut problems),
+    ];
+    let values = Merged::of(&layers);
+    let mut config = reading::meant(&mut keys::Keys::of(&values));
+    config.extra_models = extra_models(overrides.extra_models, &mut notes);
+    config.allow_fake = overrides.allow_fake;
+    config.defaults = model::Defaults::of(&values);
+    config.settings = reading::settings(&values);
+    config.notes = notes;
+    contradictions::find(&mut config, &values, &cpus::allowed().unwrap_or_default(), &mut problems);
+    problems.finish().map_err(Error::Wrong)?;
     Ok(config)
 }
 
-/// The default of a key by its dotted name, if there is such a key.
-fn default_of(key: &str) -> Option<toml::Value> {
-    let example: toml::Table = EXAMPLE.parse().expect("a test reads it");
-    let mut value = toml::Value::Table(example);
-    for part in key.split('.') {
-        value = value.get(part)?.clone();
+impl Overrides {
+    fn flags(&self) -> impl Iterator<Item = (&'static str, &'static str, config::ValueKind)> {
+        let listen = (!self.listen.is_empty()).then(|| ("--listen", "listen", self.listen.clone().into()));
+        let admin = self.admin.clone().map(|admin| ("--admin", "admin", admin.into()));
+        let models = self.models.clone().map(|models| ("--models", "models", models.into()));
+        [listen, admin, models].into_iter().flatten()
     }
-    (!value.is_table()).then_some(value)
 }
 
-/// Turns what is written into what is meant, collecting every error.
-fn meant(raw: Raw, mut notes: Vec<String>) -> Result<Config, Error> {
-    let mut errors: Vec<String> = Vec::new();
-    not_yet(&raw, &mut notes);
-    if raw.listen.is_empty() {
-        errors.push("listen: there is no address to listen on".into());
-    }
-    let listen = raw.listen.iter().filter_map(|text| keep(text.parse(), "listen", &mut errors)).collect();
-    if raw.wires.is_empty() {
-        errors.push("wires: there is no protocol to speak".into());
-    }
-    let wires = raw.wires.iter().map(|wire| match wire {
-        raw::Wire::Uwsgi => Wire::Uwsgi,
-        raw::Wire::FastCgi => Wire::FastCgi,
-        raw::Wire::Http => Wire::Http,
-    });
-    let wires: Wires = wires.collect();
-    let mode = keep(parse_mode(&raw.socket.mode), "socket.mode", &mut errors);
-    let pin = keep(parse_pin(&raw.workers.pin), "workers.pin", &mut errors);
-    for (key, zero) in [
-        ("workers.threads", raw.workers.threads == 0),
-        ("workers.count", raw.workers.count == Auto::Set(0)),
-        ("workers.max_stuck", raw.workers.max_stuck == Auto::Set(0)),
-        ("limits.connections", raw.limits.connections == 0),
-    ] {
-        if zero {
-            errors.push(format!("{key}: must be at least 1"));
+/// Models by flag: of several with one name the last counts, as for any flag.
+fn extra_models(models: Vec<(String, PathBuf)>, notes: &mut Vec<String>) -> Vec<(String, PathBuf)> {
+    let mut each: Vec<(String, PathBuf)> = Vec::new();
+    for (name, path) in models {
+        let path = std::path::absolute(&path).unwrap_or(path);
+        match each.iter_mut().find(|(other, _)| *other == name) {
+            Some(before) => {
+                notes.push(format!("--model {name} is given twice: {} counts", path.display()));
+                before.1 = path;
+            }
+            None => each.push((name, path)),
         }
     }
-    if raw.limits.head.0 > 64 << 10 {
-        errors.push("limits.head: at most 64KiB, since a uwsgi packet cannot say more".into());
+    each
+}
+
+/// The text of a file that may be anything.
+fn read(file: &Path) -> Result<String, Error> {
+    const LARGEST: u64 = 1 << 20;
+    let unreadable = |error| Error::Unreadable(file.to_owned(), error);
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)
+        .map_err(unreadable)?
+        .take(LARGEST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(Error::TooLarge(file.to_owned()));
     }
-    if let Err(error) = model::Model::parse("", "defaults", &raw.defaults) {
-        errors.push(format!("defaults: {}", error.message));
-    }
-    let (Some(mode), Some(pin), true) = (mode, pin, errors.is_empty()) else { return Err(Error(errors)) };
-    let backlog = i32::try_from(raw.socket.backlog).unwrap_or(i32::MAX);
-    let count = match raw.workers.count {
-        Auto::Auto => None,
-        Auto::Set(count) => Some(count),
-    };
-    let max_stuck = match raw.workers.max_stuck {
-        Auto::Auto => None,
-        Auto::Set(max_stuck) => Some(max_stuck),
-    };
-    let library = (raw.onnxruntime.library != "auto").then(|| raw.onnxruntime.library.into());
-    Ok(Config {
-        listen,
-        socket: SocketOptions { mode, backlog },
-        models: raw.models.into(),
-        cache: (!raw.cache.is_empty()).then(|| raw.cache.into()),
-        extra_models: Vec::new(),
-        strict_models: raw.strict_models,
-        allow_fake: false,
-        workers: Workers {
-            count,
-            pin,
-            threads: raw.workers.threads,
-            slow_after: raw.workers.slow_after.0,
-            stuck_after: raw.workers.stuck_after.0,
-            max_stuck,
-        },
-        limits: Limits {
-            head: usize::try_from(raw.limits.head.0).unwrap_or(usize::MAX),
-            body: raw.limits.body.0,
-            in_flight: match raw.limits.in_flight {
-                Auto::Auto => None,
-                Auto::Set(size) => Some(size.0),
-            },
-            pixels: raw.limits.pixels,
-            connections: raw.limits.connections,
-            head_timeout: raw.limits.head_timeout.0,
-            body_timeout: raw.limits.body_timeout.0,
-            write_timeout: raw.limits.write_timeout.0,
-            idle_timeout: raw.limits.idle_timeout.0,
-            drain: raw.limits.drain.0,
-            wires,
-        },
-        library,
-        log: Log {
-            level: match raw.log.level {
-                raw::Level::Error => tracing::Level::ERROR,
-                raw::Level::Warn => tracing::Level::WARN,
-                raw::Level::Info => tracing::Level::INFO,
-                raw::Level::Debug => tracing::Level::DEBUG,
-                raw::Level::Trace => tracing::Level::TRACE,
-            },
-            json: raw.log.format == raw::Format::Json,
-            access: raw.log.access,
-        },
-        defaults: raw.defaults,
-        notes,
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned();
+        let byte = error.as_bytes().get(valid).copied().unwrap_or_default();
+        let name = file.display().to_string();
+        let origin = Document { file: Some(&name), text: &text }.origin(valid);
+        let what = format!("the byte 0x{byte:02x} is not UTF-8, which TOML is");
+        Error::Wrong(vec![Problem { origin, key: String::new(), what, excerpt: None }])
     })
-}
-
-/// Names the keys that were set and have no effect yet.
-fn not_yet(raw: &Raw, notes: &mut Vec<String>) {
-    let default = Raw::default();
-    for (key, set) in [
-        ("admin", raw.admin != default.admin && !raw.admin.is_empty()),
-        ("admin_hosts", raw.admin_hosts != default.admin_hosts),
-        ("admin_allow_remote", raw.admin_allow_remote != default.admin_allow_remote),
-        ("uwsgi_stats", raw.uwsgi_stats != default.uwsgi_stats),
-        ("pidfile", raw.pidfile != default.pidfile),
-        ("socket.owner", raw.socket.owner != default.socket.owner),
-        ("socket.group", raw.socket.group != default.socket.group),
-        ("socket.allow_users", raw.socket.allow_users != default.socket.allow_users),
-        ("onnxruntime.providers", raw.onnxruntime.providers != default.onnxruntime.providers),
-        ("onnxruntime.fallback", raw.onnxruntime.fallback != default.onnxruntime.fallback),
-        ("log.file", raw.log.file != default.log.file),
-        ("log.access_file", raw.log.access_file != default.log.access_file),
-    ] {
-        if set {
-            notes.push(format!("{key} is set, and has no effect in this version"));
-        }
-    }
-}
-
-fn keep<T, E: std::fmt::Display>(result: Result<T, E>, key: &str, errors: &mut Vec<String>) -> Option<T> {
-    result.map_err(|error| errors.push(format!("{key}: {error}"))).ok()
-}
-
-/// `"0660"`, as chmod has it.
-fn parse_mode(text: &str) -> Result<u32, String> {
-    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
-    mode.ok_or_else(|| format!("'{text}' is not a mode: write it in octal, like \"0660\""))
-}
-
-/// `"auto"`, `"off"` or `"0-3,8"`.
-fn parse_pin(text: &str) -> Result<Pin, String> {
-    match text {
-        "auto" => return Ok(Pin::Auto),
-        "off" => return Ok(Pin::Off),
-        _ => {}
-    }
-    let error = || format!("'{text}' is not \"auto\", \"off\" or a list of cores like \"0-3,8\"");
-    let mut cpus = Vec::new();
-    for part in text.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let first: usize = first.trim().parse().map_err(|_| error())?;
-        let last: usize = last.trim().parse().map_err(|_| error())?;
-        if first > last || last >= rustix::thread::CpuSet::MAX_CPU {
-            return Err(error());
-        }
-        cpus.extend((first..=last).map(CpuId));
-    }
-    cpus.sort_unstable();
-    cpus.dedup();
-    Ok(Pin::Cpus(cpus))
 }
 
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "mistakes_tests.rs"]
+mod mistakes_tests;
+
+#[cfg(test)]
+#[path = "any_text_tests.rs"]
+mod any_text_tests;

@@ -1,14 +1,17 @@
-//! The schema of `model.toml`: how one model is served, as typed by its owner, with the defaults.
+//! What a `model.toml` means: how one model is served. Every key is in `example.model.toml`.
 //!
 //! Nothing here knows the model: whether a recipe fits its tensors is seen when both are loaded.
 
+mod reading;
+
+pub use reading::{Defaults, Error};
+pub(super) use reading::{TABLE, check_defaults, schema};
+
 use crate::config::units::Duration;
-use serde::Deserialize;
-use std::{num::NonZeroUsize, path::PathBuf, time};
+use std::{num::NonZeroUsize, path::PathBuf};
 
 /// A `model.toml`. Every key may be left out; `[defaults]` of the server's own file has the same keys.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     /// What runs it. Default `"onnx"`.
     pub kind: Kind,
@@ -31,8 +34,7 @@ pub struct Model {
 }
 
 /// What runs a model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
     /// ONNX Runtime.
     #[default]
@@ -42,8 +44,7 @@ pub enum Kind {
 }
 
 /// Which versions of a model are served.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase", expecting = "expected \"latest\", \"all\" or a list of version numbers")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Versions {
     /// The highest number.
     #[default]
@@ -51,13 +52,11 @@ pub enum Versions {
     /// All there are.
     All,
     /// These.
-    #[serde(untagged)]
     These(Vec<u64>),
 }
 
 /// `[batch]`: how requests share a run.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// Rows in one run, at most. Default 8.
     pub max_rows: NonZeroUsize,
@@ -68,28 +67,23 @@ pub struct Batch {
 }
 
 /// `[warmup]`: what is run before the model is served.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warmup {
     /// A run of each of these numbers of rows; `[]` for none. Default `[1, "max_rows"]`.
     pub rows: Vec<WarmupRows>,
 }
 
 /// The size of one run of the warm-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(expecting = "expected a number of rows, at least 1, or \"max_rows\"")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WarmupRows {
     /// As many as `batch.max_rows`.
-    #[serde(rename = "max_rows")]
     MaxRows,
     /// This many.
-    #[serde(untagged)]
     Rows(NonZeroUsize),
 }
 
 /// `[session]`: how ONNX Runtime is set up.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     /// Threads of one run. Default: `workers.threads` of the server.
     pub threads: Option<NonZeroUsize>,
@@ -102,8 +96,7 @@ pub struct Session {
 }
 
 /// How far ONNX Runtime optimises a graph, by its own names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GraphOptimization {
     /// Not at all.
     Off,
@@ -117,8 +110,7 @@ pub enum GraphOptimization {
 }
 
 /// `[input]` of kind `"image"`: how a picture becomes a tensor, value = (pixel * `scale` - `mean`) / `std`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ImageInput {
     /// Always `"image"`.
     pub kind: InputKind,
@@ -127,12 +119,10 @@ pub struct ImageInput {
     /// Height and width in pixels. Default: what the tensor's shape says.
     pub size: Option<[usize; 2]>,
     /// What happens to a picture of another aspect ratio. Default `"crop"`.
-    #[serde(default)]
     pub fit: Fit,
     /// For `crop`: the pixels that the picture's short side gets before the middle is cut out. Default: as few as cover `size`.
     pub short_side: Option<usize>,
     /// How pixels are interpolated. Default `"bicubic"`.
-    #[serde(default)]
     pub filter: Filter,
     /// What the channels are. Default: `"grey"` for one channel, else `"rgb"`.
     pub color: Option<Color>,
@@ -147,16 +137,14 @@ pub struct ImageInput {
 }
 
 /// What an input takes besides tensors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputKind {
     /// JPEG, PNG, WebP, GIF and BMP.
     Image,
 }
 
 /// What happens to a picture of another aspect ratio than the tensor's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fit {
     /// The middle is cut out.
     #[default]
@@ -168,8 +156,7 @@ pub enum Fit {
 }
 
 /// How pixels are interpolated; all but `nearest` take every pixel into account when a picture gets smaller, as Pillow's do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Filter {
     /// Cubic with a = -0.5.
     #[default]
@@ -183,8 +170,7 @@ pub enum Filter {
 }
 
 /// What the channels of a tensor are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Color {
     /// Red, green, blue.
     Rgb,
@@ -195,8 +181,7 @@ pub enum Color {
 }
 
 /// The order of the dimensions: batch, channels, height, width.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// Channels first, as PyTorch has it.
     Nchw,
@@ -205,8 +190,7 @@ pub enum Layout {
 }
 
 /// One number for all channels, or one for each.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(untagged, expecting = "expected a number or a list of numbers, one per channel")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum PerChannel {
     /// The same for all.
     All(f64),
@@ -215,8 +199,7 @@ pub enum PerChannel {
 }
 
 /// `[output]` of kind `"classification"`: how a tensor becomes the most probable classes.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ClassificationOutput {
     /// Always `"classification"`.
     pub kind: OutputKind,
@@ -226,23 +209,20 @@ pub struct ClassificationOutput {
     /// class is called by its index.
     pub labels: Option<PathBuf>,
     /// How many classes are answered. Default 5.
-    #[serde(default = "five")]
     pub top_k: NonZeroUsize,
     /// Turns scores into probabilities. Default: only where they are not probabilities already.
     pub softmax: Option<bool>,
 }
 
 /// What an output is answered as, besides tensors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputKind {
     /// The most probable classes.
     Classification,
 }
 
 /// `[fake]`: what each run of a fake model does, in this order.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fake {
     /// Waits so long. Default `"0ms"`.
     pub sleep: Duration,
@@ -256,58 +236,6 @@ pub struct Fake {
     pub echo: bool,
 }
 
-/// Why a `model.toml` cannot be read, in one line.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}: {message}")]
-pub struct Error {
-    /// The file's name, as it was given.
-    pub file: String,
-    /// Its line, from 1.
-    pub line: usize,
-    /// What is wrong, with the key.
-    pub message: String,
-}
-
-impl Model {
-    /// Reads a `model.toml`. `file` is only for errors; what `text` leaves out is taken from `defaults`, which must be right in itself.
-    ///
-    /// # Errors
-    /// The first thing that is wrong, with its line.
-    pub fn parse(text: &str, file: &str, defaults: &toml::Table) -> Result<Self, Error> {
-        let located = |error: &toml::de::Error| {
-            let at = error.span().map_or(0, |span| span.start.min(text.len()));
-            locate(text, file, at, error.message())
-        };
-        // By itself first, for then an error has its place in the text.
-        let alone: Self = toml::from_str(text).map_err(|error| located(&error))?;
-        let model = if defaults.is_empty() {
-            alone
-        } else {
-            let mut table: toml::Table = toml::from_str(text).map_err(|error| located(&error))?;
-            fill(&mut table, defaults);
-            table.try_into().map_err(|error: toml::de::Error| Error {
-                file: file.into(),
-                line: 1,
-                message: format!("together with [defaults]: {}", error.message()),
-            })?
-        };
-        match model.contradiction() {
-            Some(message) => Err(Error { file: file.into(), line: 1, message: message.into() }),
-            None => Ok(model),
-        }
-    }
-
-    fn contradiction(&self) -> Option<&'static str> {
-        if self.kind != Kind::Fake && self.fake != Fake::default() {
-            return Some("[fake] has no effect without kind = \"fake\"");
-        }
-        if self.versions == Versions::These(Vec::new()) {
-            return Some("versions = [] would serve nothing");
-        }
-        None
-    }
-}
-
 impl Warmup {
     /// The numbers of rows to run, rising, each once, none over `max_rows`.
     #[must_use]
@@ -317,45 +245,6 @@ impl Warmup {
             WarmupRows::Rows(rows) => rows.get().min(max_rows.get()),
         });
         rows.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
-    }
-}
-
-impl Default for Model {
-    fn default() -> Self {
-        Self {
-            kind: Kind::default(),
-            deadline: Duration(time::Duration::from_secs(30)),
-            versions: Versions::default(),
-            batch: Batch::default(),
-            warmup: Warmup::default(),
-            session: Session::default(),
-            input: None,
-            output: None,
-            fake: Fake::default(),
-        }
-    }
-}
-
-impl Default for Batch {
-    fn default() -> Self {
-        Self { max_rows: number::<8>(), max_delay: Duration::default(), queue: number::<256>() }
-    }
-}
-
-impl Default for Warmup {
-    fn default() -> Self {
-        Self { rows: vec![WarmupRows::Rows(NonZeroUsize::MIN), WarmupRows::MaxRows] }
-    }
-}
-
-impl Default for Session {
-    fn default() -> Self {
-        Self {
-            threads: None,
-            copies: NonZeroUsize::MIN,
-            memory_arena: true,
-            graph_optimization: GraphOptimization::default(),
-        }
     }
 }
 
@@ -371,34 +260,11 @@ impl Default for Fake {
     }
 }
 
-const fn number<const N: usize>() -> NonZeroUsize {
-    const { NonZeroUsize::new(N).expect("a default is not 0") }
-}
-
-const fn five() -> NonZeroUsize {
-    number::<5>()
-}
-
-/// Puts what only `defaults` has into `table`, at any depth; a list is one value.
-fn fill(table: &mut toml::Table, defaults: &toml::Table) {
-    for (key, default) in defaults {
-        match (table.get_mut(key), default) {
-            (None, _) => _ = table.insert(key.clone(), default.clone()),
-            (Some(toml::Value::Table(own)), toml::Value::Table(default)) => fill(own, default),
-            (Some(_), _) => {}
-        }
+impl Default for Model {
+    /// What a model without a `model.toml` has.
+    fn default() -> Self {
+        Self::parse("", "model.toml", &Defaults::default()).expect("defaults are right")
     }
-}
-
-fn locate(text: &str, file: &str, at: usize, message: &str) -> Error {
-    let before = &text.as_bytes()[..at];
-    let line = before.iter().filter(|byte| **byte == b'\n').count();
-    let source = text.lines().nth(line).unwrap_or_default();
-    let key = source.split_once('=').map_or("", |(key, _)| key.trim());
-    // serde names the key where there should be none, but not the one whose value is wrong.
-    let said = key.is_empty() || key.starts_with('#') || message.contains(&format!("`{key}`"));
-    let message = if said { message.to_owned() } else { format!("{key}: {message}") };
-    Error { file: file.into(), line: line + 1, message }
 }
 
 #[cfg(test)]

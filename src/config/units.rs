@@ -2,7 +2,6 @@
 //!
 //! A number without a unit is an error that names the units, since nobody can tell what was meant by it.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, str::FromStr, time};
 
 /// A span of time: `1500us`, `250ms`, `30s`, `1m`, `2h`.
@@ -38,12 +37,15 @@ struct Scale {
     kind: &'static str,
     units: &'static [(&'static str, u64)],
     example: &'static str,
+    /// How units begin that are written otherwise elsewhere, in lower case, and ours; the first that fits.
+    foreign: &'static [(&'static str, &'static str)],
 }
 
 const TIME: Scale = Scale {
     kind: "duration",
     units: &[("us", 1), ("ms", 1000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)],
     example: "250ms",
+    foreign: &[("mic", "us"), ("mil", "ms"), ("ms", "ms"), ("s", "s"), ("m", "m"), ("h", "h")],
 };
 
 const BYTES: Scale = Scale {
@@ -60,6 +62,7 @@ const BYTES: Scale = Scale {
         ("TB", 1_000_000_000_000),
     ],
     example: "64MiB",
+    foreign: &[("b", "B"), ("k", "KiB"), ("m", "MiB"), ("g", "GiB"), ("t", "TiB")],
 };
 
 impl Scale {
@@ -67,13 +70,10 @@ impl Scale {
         let malformed = || Error::Malformed {
             text: text.into(),
             kind: self.kind,
-            units: self.units.iter().map(|(unit, _)| *unit).collect::<Vec<_>>().join(", "),
+            units: self.units(),
             example: self.example,
         };
-        let text = text.trim();
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
-        let unit = unit.trim_start();
+        let (number, unit) = number_and_unit(text);
         let (_, factor) = self.units.iter().find(|(name, _)| *name == unit).ok_or_else(malformed)?;
         if number.is_empty() {
             return Err(malformed());
@@ -82,11 +82,63 @@ impl Scale {
         number.and_then(|number| number.checked_mul(*factor)).ok_or_else(|| Error::TooLarge(text.into()))
     }
 
+    fn units(&self) -> String {
+        self.units.iter().map(|(unit, _)| *unit).collect::<Vec<_>>().join(", ")
+    }
+
+    fn expected(&self) -> String {
+        format!("a {}: a whole number and one of {}, as in \"{}\"", self.kind, self.units(), self.example)
+    }
+
+    /// The same with our unit, where the unit is one of elsewhere.
+    fn similar(&self, text: &str) -> Option<String> {
+        let (number, unit) = number_and_unit(text);
+        let unit = unit.to_lowercase();
+        let (_, ours) = self.foreign.iter().find(|(start, _)| unit.starts_with(start))?;
+        (!number.is_empty()).then(|| format!("{number}{ours}"))
+    }
+
     /// Prints the amount with the unit that leaves the smallest whole number.
     fn print(&self, amount: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whole = self.units.iter().filter(|(_, factor)| amount.is_multiple_of(*factor));
         let (unit, factor) = whole.min_by_key(|(_, factor)| amount / factor).expect("1 divides any amount");
         write!(f, "{}{unit}", amount / factor)
+    }
+}
+
+fn number_and_unit(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    (number, unit.trim_start())
+}
+
+/// What is written as a number with a unit.
+pub(super) trait Measure: FromStr<Err = Error> + fmt::Display {
+    /// What is expected, as a file would have it.
+    fn expected() -> String;
+
+    /// What may have been meant by a text that is none.
+    fn similar(text: &str) -> Option<String>;
+}
+
+impl Measure for Duration {
+    fn expected() -> String {
+        TIME.expected()
+    }
+
+    fn similar(text: &str) -> Option<String> {
+        TIME.similar(text)
+    }
+}
+
+impl Measure for Size {
+    fn expected() -> String {
+        BYTES.expected()
+    }
+
+    fn similar(text: &str) -> Option<String> {
+        BYTES.similar(text)
     }
 }
 
@@ -118,53 +170,6 @@ impl FromStr for Size {
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         BYTES.print(self.0, f)
-    }
-}
-
-/// Takes numbers too, only to refuse them with the text that names the units.
-struct AnyScalar<T>(std::marker::PhantomData<T>, &'static str);
-
-impl<T: FromStr<Err = Error>> de::Visitor<'_> for AnyScalar<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a text like \"{}\"", self.1)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        text.parse().map_err(E::custom)
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
-        self.visit_str(&number.to_string())
-    }
-}
-
-impl<'de> Deserialize<'de> for Duration {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyScalar(std::marker::PhantomData, TIME.example))
-    }
-}
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyScalar(std::marker::PhantomData, BYTES.example))
-    }
-}
-
-impl Serialize for Duration {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl Serialize for Size {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 
@@ -200,6 +205,29 @@ mod tests {
     }
 
     #[test]
+    fn units_of_elsewhere_are_understood_enough_to_say_what_ours_is() {
+        for (text, ours) in [
+            ("64M", Some("64MiB")),
+            ("64m", Some("64MiB")),
+            ("64 mib", Some("64MiB")),
+            ("1gb", Some("1GiB")),
+            ("64", None),
+            ("M", None),
+        ] {
+            assert_eq!(BYTES.similar(text).as_deref(), ours, "{text}");
+        }
+        for (text, ours) in [
+            ("30 sec", Some("30s")),
+            ("5min", Some("5m")),
+            ("9 millis", Some("9ms")),
+            ("1d", None),
+            ("30", None),
+        ] {
+            assert_eq!(TIME.similar(text).as_deref(), ours, "{text}");
+        }
+    }
+
+    #[test]
     fn what_has_no_unit_or_a_wrong_one_is_refused_by_naming_the_units() {
         for text in ["30", "", "ms", "1.5s", "-1s", "30sec", "1 h 5 m", "3S"] {
             let error = text.parse::<Duration>().unwrap_err().to_string();
@@ -211,17 +239,5 @@ mod tests {
         for text in ["99999999999999999999s", "18446744073709551615h"] {
             assert_eq!(text.parse::<Duration>(), Err(Error::TooLarge(text.into())));
         }
-    }
-
-    #[test]
-    fn a_bare_number_in_a_file_gets_the_same_words() {
-        #[derive(Debug, Deserialize)]
-        struct File {
-            _wait: Duration,
-        }
-        let error = toml::from_str::<File>("_wait = 30").unwrap_err();
-        assert!(error.message().starts_with("`30` is not a duration: a whole number and one of"), "{error}");
-        let error = toml::from_str::<File>("_wait = true").unwrap_err();
-        assert!(error.message().contains("expected a text like \"250ms\""), "{error}");
     }
 }

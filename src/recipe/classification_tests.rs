@@ -1,10 +1,12 @@
 //! Rows of numbers into classes: order, ties, labels, and numbers that are none.
 
 use super::*;
+use crate::config::model::{Defaults, Model};
 use half::f16;
 
 fn output(text: &str) -> ClassificationOutput {
-    toml::from_str(&format!("kind = \"classification\"\n{text}")).unwrap()
+    let text = format!("[output]\nkind = \"classification\"\n{text}");
+    Model::parse(&text, "model.toml", &Defaults::default()).unwrap().output.unwrap()
 }
 
 fn spec(name: &str, datatype: Datatype, shape: &[Option<usize>]) -> TensorSpec {

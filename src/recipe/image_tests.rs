@@ -1,6 +1,7 @@
 //! Pictures into tensors, by every key of the recipe, and recipes that do not fit their model.
 
 use super::*;
+use crate::config::model::{Defaults, Model};
 
 const LIMIT: u64 = 50_000_000;
 
@@ -9,8 +10,13 @@ fn file(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+fn image_input(keys: &str) -> ImageInput {
+    let text = format!("[input]\nkind = \"image\"\n{keys}");
+    Model::parse(&text, "model.toml", &Defaults::default()).unwrap().input.unwrap()
+}
+
 fn recipe(keys: &str, datatype: Datatype, shape: &[i32]) -> Result<Recipe, String> {
-    let input: ImageInput = toml::from_str(&format!("kind = \"image\"\n{keys}")).unwrap();
+    let input = image_input(keys);
     let shape: Vec<_> = shape.iter().map(|dim| usize::try_from(*dim).ok()).collect();
     let recipe = Recipe::new(&input, &[TensorSpec { name: "x".into(), datatype, shape: shape.to_vec() }]);
     recipe.map_err(|error| error.to_string())
@@ -161,7 +167,7 @@ fn what_does_not_fit_the_model_is_said_when_it_is_loaded() {
         ("tensor = \"y\"", Datatype::Fp32, "tensor = \"y\": the model has no such input, it has `x`"),
         ("mean = [1, 2]", Datatype::Fp32, "mean: has 2 numbers for 3 channels"),
         ("std = 0", Datatype::Fp32, "scale, mean, std: (pixel * scale - mean) / std is not finite"),
-        ("mean = nan", Datatype::Fp32, "scale, mean, std: (pixel * scale - mean) / std is not finite"),
+        ("scale = 1e308\nmean = -1e308", Datatype::Fp32, "scale, mean, std: (pixel * scale - mean) / std is not finite"),
         ("scale = 1", Datatype::Uint8, "scale: has no effect, since tensor `x` is UINT8 and gets the bare pixels"),
         ("short_side = 7", Datatype::Fp32, "short_side: 7 is less than the size's 8"),
         ("short_side = 99999", Datatype::Fp32, "short_side: 99999 is over 16384"),
@@ -171,7 +177,7 @@ fn what_does_not_fit_the_model_is_said_when_it_is_loaded() {
     for (keys, datatype, expected) in cases {
         assert_eq!(recipe(keys, datatype, &[-1, 3, 8, 9]).unwrap_err(), expected, "{keys}");
     }
-    let input: ImageInput = toml::from_str("kind = \"image\"").unwrap();
+    let input = image_input("");
     let spec = TensorSpec { name: "a".into(), datatype: Datatype::Fp32, shape: Vec::new() };
     let error = Recipe::new(&input, &[spec.clone(), TensorSpec { name: "b".into(), ..spec }])
         .unwrap_err()

@@ -127,10 +127,12 @@ fn size(asked: Option<[usize; 2]>, axes: &Axes, spec: &TensorSpec) -> Result<[us
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::model::{Defaults, Model};
     use predictd_protocol::inference::tensor::Datatype;
 
     fn resolve(keys: &str, shape: &[i32]) -> Result<Image, String> {
-        let input = toml::from_str(&format!("kind = \"image\"\n{keys}")).unwrap();
+        let text = format!("[input]\nkind = \"image\"\n{keys}");
+        let input = Model::parse(&text, "model.toml", &Defaults::default()).unwrap().input.unwrap();
         let shape: Vec<_> = shape.iter().map(|dim| usize::try_from(*dim).ok()).collect();
         let spec = TensorSpec { name: "x".into(), datatype: Datatype::Fp32, shape: shape.to_vec() };
         Image::new(&input, &spec).map_err(|error| error.to_string())

@@ -457,7 +457,7 @@ fn a_hundred_thousand_bad_connections_leave_nothing_behind() {
 /// However it is spread over connections and requests.
 #[test]
 fn requests_under_way_hold_no_more_memory_than_allowed() {
-    let server = Server::with("[limits]\nin_flight = '1MiB'");
+    let server = Server::with("[limits]\nin_flight = '1MiB'\nbody = '1MiB'");
     let row: Vec<u8> = [5.1f32, 3.5, 1.4, 0.2].iter().flat_map(|x| x.to_le_bytes()).collect();
     let body = row.repeat(700 * 1024 / row.len());
     for wire in Wire::ALL {
