@@ -1,55 +1,71 @@
 //! `predictd check`: what a start would do, without serving.
 
-use super::{CONFIG, Source};
+use super::{CONFIG, Source, models, paint::Paint, settings};
 use crate::{
     config::Config,
     server,
-    serving::{Loaded, Model},
+    serving::{Cause, LoadError, Loaded},
 };
-use predictd_protocol::inference::spec::TensorSpec;
-use std::{io::Write, process::ExitCode};
+use clap::Args;
+use std::{
+    io::{Write, stdout},
+    process::ExitCode,
+};
 
-pub(super) fn run(source: Source) -> anyhow::Result<ExitCode> {
-    // Every model is tried, so that all errors are seen at once.
-    let config = Config { strict_models: false, ..source.load()? };
-    for note in &config.notes {
-        eprintln!("warning: {note}");
-    }
-    let mut failed = 0;
-    let prepared = server::prepare(&config, &mut |loaded| {
-        let mut out = std::io::stdout().lock();
-        let _ = match loaded {
-            Loaded::Ready(model, took) => {
-                writeln!(out, "ok      {:24} {}  ({} ms)", label(model), summary(model), took.as_millis())
-            }
-            Loaded::Failed(name, error) => {
-                failed += 1;
-                writeln!(out, "FAILED  {name:24} {error}")
-            }
-        };
-    })?;
-    let count = prepared.models.len();
-    println!("{}, {}", prepared.runtime, prepared.workers());
-    if failed == 0 {
-        let models = if count == 1 { "model is" } else { "models are" };
-        println!("{count} {models} ready to be served on {}", addresses(&config));
-        return Ok(ExitCode::SUCCESS);
-    }
-    println!("{failed} of {} models cannot be served", failed + count);
-    Ok(CONFIG.into())
+#[derive(Args, Debug)]
+pub(super) struct Check {
+    #[command(flatten)]
+    source: Source,
+    /// Show every key of the configuration, those with their defaults too
+    #[arg(long)]
+    all: bool,
 }
 
-fn label(model: &Model) -> String {
-    format!("{} version {}", model.name, model.version)
+impl Check {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let file = self.source.config.clone();
+        // Every model is tried, so that all errors are seen at once.
+        let config = Config { strict_models: false, ..self.source.load()? };
+        let paint = Paint::for_stdout();
+        for note in &config.notes {
+            eprintln!("warning: {note}");
+        }
+        // Where nobody reads any more, as behind `head`, the exit code still says it.
+        let mut out = stdout();
+        let _ = settings::print(&mut out, &config, file.as_deref(), self.all, paint);
+        let _ = writeln!(out);
+        let mut failed = 0;
+        let prepared = server::prepare(&config, &mut |loaded| {
+            let mut out = stdout();
+            let _ = match loaded {
+                Loaded::Ready(model, took) => models::ready(&mut out, model, *took, paint),
+                Loaded::Failed(name, error) => {
+                    failed += 1;
+                    models::failed(&mut out, name, &reasons(error), paint)
+                }
+            };
+        })?;
+        let count = prepared.models.len();
+        let _ = writeln!(out, "\n{}\n{}", prepared.runtime, prepared.workers());
+        if failed == 0 {
+            let models = if count == 1 { "model is" } else { "models are" };
+            let _ = writeln!(out, "{count} {models} ready to be served on {}", addresses(&config));
+            return Ok(ExitCode::SUCCESS);
+        }
+        let _ = writeln!(out, "{failed} of {} models cannot be served", failed + count);
+        Ok(CONFIG.into())
+    }
 }
 
-fn summary(model: &Model) -> String {
-    let signature = model.engine.signature();
-    let specs = |specs: &[TensorSpec]| {
-        let print = |spec: &TensorSpec| format!("{} {} {}", spec.name, spec.datatype, spec.dims());
-        specs.iter().map(print).collect::<Vec<_>>().join(", ")
-    };
-    format!("{} -> {}", specs(&signature.inputs), specs(&signature.outputs))
+/// One, or what is wrong with a model.toml.
+fn reasons(error: &LoadError) -> Vec<String> {
+    match error {
+        LoadError::Model { cause: Cause::Settings(error), .. } => {
+            error.problems().iter().map(ToString::to_string).collect()
+        }
+        LoadError::Model { cause, .. } => vec![cause.to_string()],
+        other => vec![other.to_string()],
+    }
 }
 
 fn addresses(config: &Config) -> String {

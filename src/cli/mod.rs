@@ -2,14 +2,19 @@
 
 mod call;
 mod check;
+mod models;
+mod paint;
 mod serve;
+mod settings;
 
 use crate::{
     config::{self, Config, Overrides},
+    model::folder::ModelName,
+    os::socket::{Address, AddressError},
     server::Unavailable,
     serving,
 };
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
 use std::{path::PathBuf, process::ExitCode};
 
 /// An application server for models: nginx talks to it by uwsgi, ONNX models run on all cores.
@@ -27,7 +32,7 @@ enum Verb {
     /// Send one request, straight to a socket, by any of the three protocols
     Call(call::Call),
     /// Check the configuration, ONNX Runtime and every model, like `nginx -t`
-    Check(Source),
+    Check(check::Check),
 }
 
 /// Where the configuration comes from.
@@ -37,13 +42,13 @@ struct Source {
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where to listen: unix:/path, unix:@name, 127.0.0.1:8090 (several times for several)
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     listen: Vec<String>,
     /// Where the admin interface listens; "" for nowhere
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address_or_none)]
     admin: Option<String>,
     /// The folder of models
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = NonEmptyStringValueParser::new())]
     models: Option<String>,
     /// One model, a folder or an .onnx file, beside those of the folder (several times for several)
     #[arg(long, value_name = "NAME=PATH", value_parser = named_path)]
@@ -53,9 +58,19 @@ struct Source {
     allow_fake: bool,
 }
 
+fn address(text: &str) -> Result<String, AddressError> {
+    text.parse().map(|address: Address| address.to_string())
+}
+
+fn address_or_none(text: &str) -> Result<String, AddressError> {
+    if text.is_empty() { Ok(String::new()) } else { address(text) }
+}
+
 fn named_path(text: &str) -> Result<(String, PathBuf), String> {
-    let (name, path) = text.split_once('=').ok_or("write NAME=PATH")?;
-    Ok((name.to_owned(), path.into()))
+    let named = text.split_once('=').filter(|(_, path)| !path.is_empty());
+    let (name, path) = named.ok_or("write NAME=PATH")?;
+    let name: ModelName = name.parse().map_err(|error| format!("{error}"))?;
+    Ok((name.to_string(), path.into()))
 }
 
 impl Source {
@@ -90,16 +105,34 @@ pub fn main() -> ExitCode {
     let done = match cli.verb {
         Verb::Serve(serve) => serve.run(),
         Verb::Call(call) => call.run(),
-        Verb::Check(source) => check::run(source),
+        Verb::Check(check) => check.run(),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("predictd: {error:#}");
+        tell(&error);
         exit_code(&error).into()
     })
 }
 
+fn tell(error: &anyhow::Error) {
+    match error.downcast_ref() {
+        Some(usage @ config::Error::Wrong(problems)) if usage.is_usage() => {
+            problems.iter().for_each(|problem| eprintln!("error: {problem}"));
+            eprintln!("\nFor more information, try '--help'.");
+        }
+        // Each line begins with its place, as editors look for it.
+        Some(config::Error::Wrong(problems)) => {
+            problems.iter().for_each(|problem| eprintln!("{problem}"));
+            let plural = if problems.len() == 1 { "" } else { "s" };
+            eprintln!("predictd: {} error{plural} in the configuration", problems.len());
+        }
+        _ => eprintln!("predictd: {error:#}"),
+    }
+}
+
 fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<config::Error>() || error.is::<serving::LoadError>() {
+    if error.downcast_ref().is_some_and(config::Error::is_usage) {
+        USAGE
+    } else if error.is::<config::Error>() || error.is::<serving::LoadError>() {
         CONFIG
     } else if error.chain().any(<dyn std::error::Error + 'static>::is::<Unavailable>) {
         UNAVAILABLE

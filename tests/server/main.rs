@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends with its first surprise")]
 
 mod commands;
+mod configuration;
 mod errors;
 mod files;
 mod front_ends;

@@ -1,0 +1,37 @@
+//! Colours, where standard output is a terminal and `NO_COLOR` does not forbid them.
+
+use std::{
+    fmt::Display,
+    io::{IsTerminal, stdout},
+};
+
+/// What a piece of text is, for the eye.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ink {
+    Good,
+    Bad,
+    Aside,
+}
+
+/// Puts colours around texts, or not.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Paint {
+    colours: bool,
+}
+
+impl Paint {
+    pub(super) fn for_stdout() -> Self {
+        // no-color.org: set to anything but nothing.
+        let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { colours: stdout().is_terminal() && !forbidden }
+    }
+
+    pub(super) fn text(self, ink: Ink, text: impl Display) -> String {
+        let code = match ink {
+            Ink::Good => "32",
+            Ink::Bad => "1;31",
+            Ink::Aside => "2",
+        };
+        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+    }
+}
