@@ -66,7 +66,7 @@ pub async fn serve<H: Handler>(listener: Listener, service: H) -> std::io::Resul
     let connections = wire::Connections::new(limits.connections);
     let (drain, draining) = wire::Drain::channel();
     tracing::info!(listen = %listener.address(), "listening");
-    let serving = tokio::spawn(wire::serve(listener, service, limits, connections.clone(), draining));
+    let serving = tokio::spawn(wire::serve(listener, service, limits.into(), connections.clone(), draining));
     signals.next().await;
     let _ = drain.send(true);
     let drained = async {

@@ -16,7 +16,7 @@ use crate::{
     pool::{self, Pool},
     serving::{self, Model, Models},
     telemetry::logging,
-    wire::{self, Budget, Connections, Drain, Listener},
+    wire::{self, Budget, Connections, Drain, Listener, LiveLimits},
 };
 use anyhow::Context;
 use predictd_protocol::gateway;
@@ -114,7 +114,7 @@ pub async fn serve(config: &Config, prepared: Prepared, signals: &mut Signals) -
     let connections = Connections::new(config.limits.connections);
     let (drain, draining) = Drain::channel();
     let mut serving = JoinSet::new();
-    let limits = limits(config);
+    let limits = LiveLimits::from(limits(config));
     // All are bound before any is served: a server listens everywhere or nowhere.
     for listener in listeners(config)? {
         tracing::info!(listen = %listener.address(), "listening");

@@ -12,7 +12,7 @@ pub struct Budget(Arc<State>);
 
 #[derive(Debug)]
 struct State {
-    limit: u64,
+    limit: AtomicU64,
     held: AtomicU64,
 }
 
@@ -25,7 +25,18 @@ impl Budget {
     /// A bound of `limit` bytes.
     #[must_use]
     pub fn new(limit: u64) -> Self {
-        Self(Arc::new(State { limit, held: AtomicU64::new(0) }))
+        Self(Arc::new(State { limit: AtomicU64::new(limit), held: AtomicU64::new(0) }))
+    }
+
+    /// The bound.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.0.limit.load(Ordering::Relaxed)
+    }
+
+    /// Another bound from now on. What is held already stays, be it more.
+    pub fn set_limit(&self, limit: u64) {
+        self.0.limit.store(limit, Ordering::Relaxed);
     }
 
     /// Bytes held.
@@ -56,7 +67,7 @@ impl Share {
         let (bytes, State { limit, held }) = (bytes as u64, &*self.budget.0);
         if let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) {
             let before = held.fetch_add(more, Ordering::Relaxed);
-            if before.saturating_add(more) > *limit {
+            if before.saturating_add(more) > limit.load(Ordering::Relaxed) {
                 held.fetch_sub(more, Ordering::Relaxed);
                 return Err(Exhausted);
             }
@@ -119,6 +130,18 @@ mod tests {
         assert_eq!(budget.held(), 10);
         assert_eq!(a.resize(101), Err(Exhausted));
         assert_eq!(budget.held(), 10);
+    }
+
+    #[test]
+    fn another_bound_binds_what_comes_after_it() {
+        let budget = Budget::new(100);
+        let mut share = budget.share();
+        assert_eq!(share.resize(100), Ok(()));
+        budget.set_limit(50);
+        assert_eq!(share.resize(101), Err(Exhausted));
+        assert_eq!(share.resize(40), Ok(()));
+        assert_eq!(share.resize(51), Err(Exhausted));
+        assert_eq!((budget.held(), budget.limit()), (40, 50));
     }
 
     #[test]

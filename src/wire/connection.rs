@@ -1,12 +1,12 @@
 //! One connection from its first byte: which wire it speaks, and how it is closed.
 
-use super::{Handler, Limits, drain::Drain, exchange, fastcgi, http, socket::Socket, uwsgi};
+use super::{Handler, Limits, LiveLimits, drain::Drain, exchange, fastcgi, http, socket::Socket, uwsgi};
 use bytes::BytesMut;
 use predictd_protocol::gateway::{
     cgi::{self, StatusLine},
     detect::{self, Stranger, Wire},
 };
-use std::{future::poll_fn, io, sync::Arc, time::Duration};
+use std::{future::poll_fn, io, time::Duration};
 use tokio::time::timeout;
 
 /// How long an unread rest may keep us after an early answer, and how much of it.
@@ -14,22 +14,22 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Serves one connection to its end.
-pub(super) async fn serve<H: Handler>(mut socket: Socket, handler: H, limits: Arc<Limits>, drain: Drain) {
+pub(super) async fn serve<H: Handler>(mut socket: Socket, handler: H, live: LiveLimits, drain: Drain) {
+    let limits = live.now();
     let mut buffer = Vec::new();
-    let (wire, served) = match timeout(limits.head_timeout, first_bytes(&mut socket, &mut buffer, &limits))
-        .await
-    {
-        Ok(Ok(Some(Ok(wire)))) => match wire {
-            Wire::Uwsgi => (wire, uwsgi::serve(socket, buffer, handler, &limits).await),
-            // Boxed, so that the many short connections of uwsgi are not moved about as large as these.
-            Wire::FastCgi => (wire, Box::pin(fastcgi::serve(socket, buffer, handler, &limits, drain)).await),
-            Wire::Http => (wire, Box::pin(http::serve(socket, buffer, handler, &limits, drain)).await),
-        },
-        Ok(Ok(Some(Err(stranger)))) => return turn_away(&mut socket, &stranger, &limits).await,
-        // A probe that only connects is no news.
-        Ok(Ok(None)) | Err(_) => return,
-        Ok(Err(error)) => return tracing::debug!("connection lost: {error}"),
-    };
+    let (wire, served) =
+        match timeout(limits.head_timeout, first_bytes(&mut socket, &mut buffer, &limits)).await {
+            Ok(Ok(Some(Ok(wire)))) => match wire {
+                Wire::Uwsgi => (wire, uwsgi::serve(socket, buffer, handler, &limits).await),
+                // Boxed, so that the many short connections of uwsgi are not moved about as large as these.
+                Wire::FastCgi => (wire, Box::pin(fastcgi::serve(socket, buffer, handler, live, drain)).await),
+                Wire::Http => (wire, Box::pin(http::serve(socket, buffer, handler, live, drain)).await),
+            },
+            Ok(Ok(Some(Err(stranger)))) => return turn_away(&mut socket, &stranger, &limits).await,
+            // A probe that only connects is no news.
+            Ok(Ok(None)) | Err(_) => return,
+            Ok(Err(error)) => return tracing::debug!("connection lost: {error}"),
+        };
     if let Err(error) = served {
         tracing::debug!(%wire, "connection lost: {error}");
     }

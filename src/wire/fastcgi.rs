@@ -2,7 +2,7 @@
 //!
 //! Reading never waits for writing, nor either for a handler.
 
-use super::{Handler, Limits, budget::Share, connection, drain::Drain, exchange, socket::Socket};
+use super::{Handler, Limits, LiveLimits, budget::Share, connection, drain::Drain, exchange, socket::Socket};
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode, response};
 use predictd_protocol::gateway::{
@@ -32,9 +32,10 @@ pub(super) async fn serve<H: Handler>(
     mut socket: Socket,
     buffer: Vec<u8>,
     handler: H,
-    limits: &Limits,
+    live: LiveLimits,
     drain: Drain,
 ) -> io::Result<()> {
+    let limits = live.now();
     let mut connection = Connection {
         server: Server::new(limits.protocol, limits.connections as usize),
         answers: JoinSet::new(),
@@ -46,7 +47,7 @@ pub(super) async fn serve<H: Handler>(
     let fed = connection.server.feed(&buffer);
     drop(buffer);
     connection.fed(fed)?;
-    connection.run(&mut socket, limits, drain).await?;
+    connection.run(&mut socket, &live, drain).await?;
     if connection.server.lingers() {
         connection::linger(&mut socket).await;
     }
@@ -84,19 +85,19 @@ enum Moved {
 }
 
 impl<H: Handler> Connection<H> {
-    async fn run(&mut self, socket: &mut Socket, limits: &Limits, drain: Drain) -> io::Result<()> {
+    async fn run(&mut self, socket: &mut Socket, live: &LiveLimits, drain: Drain) -> io::Result<()> {
         let mut draining = false;
         // Made once: a loop goes round several times a request.
         let mut begun = pin!(drain.begun());
         let mut idle_is_over = pin!(drain.idle_is_over());
         let mut timer = pin!(sleep_until(self.progress));
         while !self.server.is_done() {
-            let (deadline, late) = self.deadline(limits);
+            let (deadline, late) = self.deadline(&live.now());
             timer.as_mut().reset(deadline);
             tokio::select! {
                 biased;
                 Some(answer) = self.answers.join_next() => self.answered(answer),
-                moved = poll_fn(|cx| poll_move(&mut self.server, socket, cx)) => match moved? {
+                moved = poll_fn(|cx| poll_move(&mut self.server, socket, live, cx)) => match moved? {
                     Moved::In(fed) => self.fed(fed)?,
                     Moved::End => return Ok(()),
                     Moved::Out(sent) => {
@@ -218,7 +219,12 @@ enum Late {
 }
 
 /// Sends what there is to send, and receives what comes.
-fn poll_move(server: &mut Server, socket: &mut Socket, cx: &mut Context<'_>) -> Poll<io::Result<Moved>> {
+fn poll_move(
+    server: &mut Server,
+    socket: &mut Socket,
+    live: &LiveLimits,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Moved>> {
     let mut pieces = [IoSlice::new(&[]); SEND_PIECES];
     let mut count = 0;
     for (piece, chunk) in pieces.iter_mut().zip(server.chunks()) {
@@ -232,6 +238,9 @@ fn poll_move(server: &mut Server, socket: &mut Socket, cx: &mut Context<'_>) -> 
     }
     socket.poll_receive(cx, usize::MAX, |bytes| match bytes {
         [] => Moved::End,
-        bytes => Moved::In(server.feed(bytes)),
+        bytes => {
+            server.set_limits(live.now().protocol);
+            Moved::In(server.feed(bytes))
+        }
     })
 }

@@ -1,6 +1,6 @@
 //! HTTP/1.1 by hyper, on the same sockets and by the same rules as the other wires.
 
-use super::{Handler, Limits, connection, drain::Drain, exchange, socket::Socket};
+use super::{Handler, Limits, LiveLimits, connection, drain::Drain, exchange, socket::Socket};
 use bytes::{Buf, Bytes};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery,
@@ -31,14 +31,14 @@ pub(super) async fn serve<H: Handler>(
     socket: Socket,
     buffer: Vec<u8>,
     handler: H,
-    limits: &Arc<Limits>,
+    limits: LiveLimits,
     drain: Drain,
 ) -> io::Result<()> {
     let peer = socket.peer().map(RemoteAddr);
     let activity = Activity::new();
     let io = Io { socket, start: buffer.into(), activity: activity.clone() };
     let service = {
-        let (limits, activity, drain) = (Arc::clone(limits), activity.clone(), drain.clone());
+        let (limits, activity, drain) = (limits.clone(), activity.clone(), drain.clone());
         // hyper wants a service that can be moved.
         let handler = Box::new(handler);
         service_fn(move |mut request: Request<Incoming>| {
@@ -46,7 +46,7 @@ pub(super) async fn serve<H: Handler>(
             if let Some(peer) = &peer {
                 request.extensions_mut().insert(peer.clone());
             }
-            let answer = answer(H::clone(&handler), request, Arc::clone(&limits), drain.clone());
+            let answer = answer(H::clone(&handler), request, limits.now(), drain.clone());
             let activity = activity.clone();
             Box::pin(async move {
                 let response = answer.await;
@@ -56,18 +56,18 @@ pub(super) async fn serve<H: Handler>(
         })
     };
     let mut connection =
-        http1::Builder::new().max_header_size(limits.protocol.head).serve_connection(io, service);
+        http1::Builder::new().max_header_size(limits.now().protocol.head).serve_connection(io, service);
     // Not `poll_without_shutdown`: an answer that came before its request had been read could be left unsent.
     let ended = tokio::select! {
         biased;
         ended = &mut connection => Some(ended),
-        () = activity.timed_out(limits) => None,
+        () = activity.timed_out(&limits) => None,
         () = drain.idle_is_over() => {
             Pin::new(&mut connection).graceful_shutdown();
             tokio::select! {
                 biased;
                 ended = &mut connection => Some(ended),
-                () = activity.timed_out(limits) => None,
+                () = activity.timed_out(&limits) => None,
             }
         }
     };
@@ -231,11 +231,12 @@ impl Activity {
 
     /// Waits until the peer has been too slow, or idle for too long. What is allowed changes only while the connection
     /// is polled, so this is to be polled after it, each time.
-    async fn timed_out(&self, limits: &Limits) {
-        let mut timer = pin!(sleep_until(Instant::now() + limits.head_timeout));
+    async fn timed_out(&self, limits: &LiveLimits) {
+        let mut timer = pin!(sleep_until(Instant::now() + limits.now().head_timeout));
         poll_fn(|cx| {
             loop {
                 let (state, since) = *self.lock();
+                let limits = limits.now();
                 let allowed = match state {
                     State::Idle => limits.idle_timeout,
                     State::Head => limits.head_timeout,

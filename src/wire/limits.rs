@@ -2,7 +2,10 @@
 
 use super::Budget;
 use predictd_protocol::gateway::{self, detect::Wires};
-use std::time::Duration;
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 /// Bounds on every connection of a server.
 #[derive(Clone, Debug)]
@@ -23,6 +26,32 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// For a kept connection without a request.
     pub idle_timeout: Duration,
+}
+
+/// Limits that may change while connections are served; clones share them.
+#[derive(Clone, Debug)]
+pub struct LiveLimits(Arc<RwLock<Arc<Limits>>>);
+
+impl LiveLimits {
+    /// As they are now.
+    #[must_use]
+    pub fn now(&self) -> Arc<Limits> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on these bind, requests to come on kept connections too. The bytes that are held go on to count, so that only
+    /// the bound of the budget that is there changes.
+    pub fn set(&self, limits: Limits) {
+        let mut now = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        now.budget.set_limit(limits.budget.limit());
+        *now = Arc::new(Limits { budget: now.budget.clone(), ..limits });
+    }
+}
+
+impl From<Limits> for LiveLimits {
+    fn from(limits: Limits) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(limits))))
+    }
 }
 
 impl Default for Limits {

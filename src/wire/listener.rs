@@ -1,7 +1,7 @@
 //! Accepting connections, as many as may be, until the drain begins.
 
 use super::{
-    Drain, Handler, Limits, connection,
+    Connections, Drain, Handler, LiveLimits, connection,
     socket::{self, Socket},
 };
 use crate::os::socket::{Address, Bound, SocketFile};
@@ -9,43 +9,12 @@ use rustix::{io::Errno, net::SocketFlags};
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
-    sync::Arc,
     time::Duration,
 };
-use tokio::{
-    io::Interest,
-    net::UnixStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
-};
+use tokio::{io::Interest, net::UnixStream};
 
 /// Connections accepted in one go before others get a turn.
 const BURST: usize = 64;
-
-/// The places for connections, shared by all listeners of a server.
-#[derive(Clone, Debug)]
-pub struct Connections {
-    places: Arc<Semaphore>,
-    max: u32,
-}
-
-impl Connections {
-    /// Places for `max` connections at once.
-    #[must_use]
-    pub fn new(max: u32) -> Self {
-        Self { places: Arc::new(Semaphore::new(max as usize)), max }
-    }
-
-    /// Connections that are open.
-    #[must_use]
-    pub fn open(&self) -> usize {
-        self.max as usize - self.places.available_permits()
-    }
-
-    /// Waits until no connection is open.
-    pub async fn closed(&self) {
-        let _ = self.places.acquire_many(self.max).await;
-    }
-}
 
 /// A listening socket that the reactor watches.
 #[derive(Debug)]
@@ -90,11 +59,10 @@ impl Listener {
 pub async fn serve<H: Handler>(
     listener: Listener,
     handler: H,
-    limits: Limits,
+    limits: LiveLimits,
     connections: Connections,
     drain: Drain,
 ) {
-    let limits = Arc::new(limits);
     let mut draining = false;
     loop {
         if !draining {
@@ -107,18 +75,14 @@ pub async fn serve<H: Handler>(
             }
         }
         for _ in 0..BURST {
-            let permit = place(&connections, &listener.address).await;
+            let place = connections.place(&listener.address).await;
             match listener.accept() {
                 Ok(Some(fd)) => {
-                    let served = connection::serve(
-                        Socket::new(fd),
-                        handler.clone(),
-                        Arc::clone(&limits),
-                        drain.clone(),
-                    );
+                    let served =
+                        connection::serve(Socket::new(fd), handler.clone(), limits.clone(), drain.clone());
                     tokio::spawn(async move {
                         served.await;
-                        drop(permit);
+                        drop(place);
                     });
                 }
                 Ok(None) if draining => return,
@@ -131,15 +95,6 @@ pub async fn serve<H: Handler>(
         }
         tokio::task::yield_now().await;
     }
-}
-
-async fn place(connections: &Connections, address: &Address) -> OwnedSemaphorePermit {
-    if let Ok(permit) = Arc::clone(&connections.places).try_acquire_owned() {
-        return permit;
-    }
-    let max = connections.max;
-    tracing::warn!(listen = %address, "all {max} connections are in use; others wait (limits.connections)");
-    Arc::clone(&connections.places).acquire_owned().await.expect("the places are never closed")
 }
 
 /// Without descriptors or memory, accepting again at once would only fail again.

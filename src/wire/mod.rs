@@ -5,6 +5,7 @@
 
 mod budget;
 mod connection;
+mod connections;
 mod drain;
 mod exchange;
 mod fastcgi;
@@ -15,9 +16,10 @@ mod socket;
 mod uwsgi;
 
 pub use budget::Budget;
+pub use connections::Connections;
 pub use drain::Drain;
-pub use limits::Limits;
-pub use listener::{Connections, Listener, serve};
+pub use limits::{Limits, LiveLimits};
+pub use listener::{Listener, serve};
 
 use ::http::{Request, Response};
 use bytes::Bytes;

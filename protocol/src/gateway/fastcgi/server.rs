@@ -105,6 +105,11 @@ impl Server {
         }
     }
 
+    /// From now on these bind, for what is under way too.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Takes all of `input`, which may begin and end anywhere in a record.
     ///
     /// # Errors
