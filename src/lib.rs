@@ -30,6 +30,7 @@ pub use telemetry::RequestId;
 pub use wire::{Handler, Listener};
 
 use anyhow::Context;
+use std::sync::Arc;
 
 /// Loads the models that `config` names and starts the workers, as `predictd serve` does. Blocks for as long as that takes.
 ///
@@ -42,7 +43,10 @@ pub fn start(config: &Config) -> anyhow::Result<App> {
     if !os::process::disable_onnxruntime_telemetry() {
         tracing::warn!("ORT_DISABLE_TELEMETRY is not set, and there are threads already: too late to set it");
     }
-    server::prepare(config, &mut |_| {})?.start(config)
+    let config = Arc::new(config.clone());
+    let live = server::Live::of(Arc::clone(&config), None);
+    let again = Arc::clone(&config);
+    server::prepare(config)?.start(&live, Box::new(move || Ok(Config::clone(&again))))
 }
 
 /// Listens on `address`: `unix:/path` (of mode 0660), `unix:@name`, `127.0.0.1:8090` or `[::1]:8090`. To be called within a

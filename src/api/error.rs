@@ -1,10 +1,11 @@
 //! One table from what went wrong to status, text and metric label.
 
+use super::admin;
 use crate::{
     model::folder::ModelName,
     pool::{Failure, Rejected},
     recipe::PictureError,
-    serving::{InputError, Lookup},
+    serving::{InputError, Lookup, Refusal},
 };
 use axum::{
     extract::rejection::PathRejection,
@@ -22,9 +23,26 @@ pub enum Error {
     /// No such path.
     #[error("there is nothing at {0}")]
     NoRoute(String),
-    /// No such model or version.
+    /// No such model or version, or not now.
     #[error(transparent)]
     NoModel(#[from] Lookup),
+    /// Who asks may not.
+    #[error("{0}")]
+    Forbidden(String),
+    /// Nothing was done to the models.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A model could not be loaded.
+    #[error("{0}")]
+    NotLoaded(String),
+    /// It goes on without us.
+    #[error("the {operation} did not end within {} s, and goes on; /status tells how it stands", .waited.as_secs())]
+    StillLoading {
+        /// What.
+        operation: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// A verb of TensorFlow Serving's or KServe's that is not ours.
     #[error("model '{0}' does not {1}: there is only :predict")]
     NoVerb(ModelName, String),
@@ -99,9 +117,14 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) | Self::Input(_) => StatusCode::BAD_REQUEST,
+            Self::NoModel(Lookup::Loading(_) | Lookup::Failed(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoRoute(_) | Self::NoModel(_) | Self::NoVerb(..) | Self::NoLabel(..) => {
                 StatusCode::NOT_FOUND
             }
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Refused(refusal) => admin::status(refusal),
+            Self::NotLoaded(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::StillLoading { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Image(_) => StatusCode::UNPROCESSABLE_ENTITY,

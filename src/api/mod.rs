@@ -1,5 +1,6 @@
 //! Routes: from `http::Request` to `http::Response`.
 
+pub mod admin;
 mod ask;
 mod error;
 mod health;
@@ -13,7 +14,7 @@ pub use error::Error;
 
 use crate::{
     pool::{Inputs, Pool},
-    serving::Models,
+    serving::{Loader, Models},
     telemetry::RequestId,
 };
 use ask::Call;
@@ -24,9 +25,12 @@ use axum::{
 };
 use http::{Method, Uri};
 use predictd_protocol::inference::{tensor::Tensor, v2::Input};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 /// What the routes answer from.
@@ -36,21 +40,33 @@ pub struct App {
     pub models: Models,
     /// Who does the work.
     pub pool: Arc<Pool>,
+    /// Who loads models.
+    pub loader: Loader,
     /// Pixels that a picture may have.
-    pub pixels: u64,
+    pixels: Arc<AtomicU64>,
+    started: Instant,
     draining: Arc<AtomicBool>,
 }
 
 impl App {
-    /// An application over `models`, run by `pool`.
+    /// An application over `models`, which come by `loader` and are run by `pool`. A picture may have so many pixels.
     #[must_use]
-    pub fn new(models: Models, pool: Arc<Pool>, pixels: u64) -> Self {
-        Self { models, pool, pixels, draining: Arc::default() }
+    pub fn new(models: Models, pool: Arc<Pool>, loader: Loader, pixels: Arc<AtomicU64>) -> Self {
+        Self { models, pool, loader, pixels, started: Instant::now(), draining: Arc::default() }
     }
 
     /// From now on the server is not ready.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn pixels(&self) -> u64 {
+        self.pixels.load(Ordering::Relaxed)
+    }
+
+    /// Whether it serves, and every model that should be there is.
+    fn is_ready(&self) -> bool {
+        !self.is_draining() && self.models.lacking().is_empty()
     }
 
     fn is_draining(&self) -> bool {
@@ -76,6 +92,10 @@ fn request_id(extensions: &http::Extensions) -> RequestId {
 
 /// All public routes.
 pub fn router(app: App) -> Router {
+    finish(routes(), app)
+}
+
+fn routes() -> Router<App> {
     Router::new()
         .route("/v2", get(health::server))
         .route("/v2/", get(health::server))
@@ -99,6 +119,11 @@ pub fn router(app: App) -> Router {
         .route("/v1/models/{model}/versions/{version}/metadata", get(v1::metadata))
         .route("/v1/models/{model}/labels/{label}", any(v1::label))
         .route("/predict/{model}", post(predict::predict))
+}
+
+/// What holds for all routes.
+fn finish(routes: Router<App>, app: App) -> Router {
+    routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         // The wires have bounded the body already.

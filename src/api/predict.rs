@@ -57,7 +57,7 @@ pub(super) async fn predict(
         Kind::Raw => 0,
         Kind::Json | Kind::Unsaid => body.len(),
     };
-    let pixels = app.pixels;
+    let pixels = app.pixels();
     let read = move |model: &Model, body: &Bytes| {
         let inputs = model.arrange(match kind.or_sniffed(model, body)? {
             Kind::Image => from_image(model, body, pixels)?,

@@ -4,12 +4,13 @@ use super::{CONFIG, Source, models, paint::Paint, settings};
 use crate::{
     config::Config,
     server,
-    serving::{Cause, LoadError, Loaded},
+    serving::{self, Cause, Checked, Failure},
 };
 use clap::Args;
 use std::{
     io::{Write, stdout},
     process::ExitCode,
+    sync::Arc,
 };
 
 #[derive(Args, Debug)]
@@ -24,8 +25,7 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let file = self.source.config.clone();
-        // Every model is tried, so that all errors are seen at once.
-        let config = Config { strict_models: false, ..self.source.load()? };
+        let config = Arc::new(self.source.load()?);
         let paint = Paint::for_stdout();
         for note in &config.notes {
             eprintln!("warning: {note}");
@@ -34,37 +34,38 @@ impl Check {
         let mut out = stdout();
         let _ = settings::print(&mut out, &config, file.as_deref(), self.all, paint);
         let _ = writeln!(out);
-        let mut failed = 0;
-        let prepared = server::prepare(&config, &mut |loaded| {
+        let prepared = server::prepare(Arc::clone(&config))?;
+        let (mut good, mut failed) = (0, 0);
+        serving::check(&prepared.setup, &mut |checked, took| {
             let mut out = stdout();
-            let _ = match loaded {
-                Loaded::Ready(model, took) => models::ready(&mut out, model, *took, paint),
-                Loaded::Failed(name, error) => {
+            let _ = match checked {
+                Checked::Ready(model) => {
+                    good += 1;
+                    models::ready(&mut out, model, took, paint)
+                }
+                Checked::Failed(name, failure) => {
                     failed += 1;
-                    models::failed(&mut out, name, &reasons(error), paint)
+                    models::failed(&mut out, name, &reasons(failure), paint)
                 }
             };
         })?;
-        let count = prepared.models.len();
-        let _ = writeln!(out, "\n{}\n{}", prepared.runtime, prepared.workers());
+        let _ = writeln!(out, "\n{}\n{}", prepared.setup.runtime.version(), prepared.workers());
         if failed == 0 {
-            let models = if count == 1 { "model is" } else { "models are" };
-            let _ = writeln!(out, "{count} {models} ready to be served on {}", addresses(&config));
+            let models = if good == 1 { "model is" } else { "models are" };
+            let _ = writeln!(out, "{good} {models} ready to be served on {}", addresses(&config));
             return Ok(ExitCode::SUCCESS);
         }
-        let _ = writeln!(out, "{failed} of {} models cannot be served", failed + count);
+        let _ = writeln!(out, "{failed} of {} models cannot be served", failed + good);
         Ok(CONFIG.into())
     }
 }
 
 /// One, or what is wrong with a model.toml.
-fn reasons(error: &LoadError) -> Vec<String> {
-    match error {
-        LoadError::Model { cause: Cause::Settings(error), .. } => {
-            error.problems().iter().map(ToString::to_string).collect()
-        }
-        LoadError::Model { cause, .. } => vec![cause.to_string()],
-        other => vec![other.to_string()],
+fn reasons(failure: &Failure) -> Vec<String> {
+    match (&failure.cause, failure.version) {
+        (Cause::Settings(error), _) => error.problems().iter().map(ToString::to_string).collect(),
+        (cause, Some(version)) => vec![format!("version {version}: {cause}")],
+        (cause, None) => vec![cause.to_string()],
     }
 }
 

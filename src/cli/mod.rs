@@ -9,10 +9,10 @@ mod settings;
 
 use crate::{
     config::{self, Config, Overrides},
-    model::folder::ModelName,
+    model::folder::{FolderError, ModelName},
     os::socket::{Address, AddressError},
     server::Unavailable,
-    serving,
+    serving::LoadError,
 };
 use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
 use std::{path::PathBuf, process::ExitCode};
@@ -132,7 +132,7 @@ fn tell(error: &anyhow::Error) {
 fn exit_code(error: &anyhow::Error) -> u8 {
     if error.downcast_ref().is_some_and(config::Error::is_usage) {
         USAGE
-    } else if error.is::<config::Error>() || error.is::<serving::LoadError>() {
+    } else if error.is::<config::Error>() || error.is::<LoadError>() || error.is::<FolderError>() {
         CONFIG
     } else if error.chain().any(<dyn std::error::Error + 'static>::is::<Unavailable>) {
         UNAVAILABLE

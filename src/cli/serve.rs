@@ -2,12 +2,15 @@
 
 use super::{INTERNAL, Source};
 use crate::{
-    os::{process, signals::Signals},
-    server::{self, Ending},
+    os::{
+        process,
+        signals::{Hangups, Signals},
+    },
+    server::{self, Ending, Live},
 };
 use anyhow::Context;
 use clap::Args;
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 #[derive(Args, Debug)]
 pub(super) struct Serve {
@@ -17,16 +20,23 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let config = self.source.load()?;
-        server::start_logging(&config);
+        let config = Arc::new(self.source.clone().load()?);
+        let log = server::start_logging(&config);
+        let live = Live::of(Arc::clone(&config), Some(log));
+        let source = self.source;
+        let again = Box::new(move || source.clone().load().map_err(|error| error.to_string()));
         // One thread moves the bytes of all connections; the pool's threads do the work.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let ending = runtime.block_on(async {
-            let mut signals = Signals::take().context("signals cannot be waited for")?;
-            let loading = config.clone();
-            let prepared = tokio::task::spawn_blocking(move || server::prepare(&loading, &mut |_| {}));
+            const TAKEN: &str = "signals cannot be waited for";
+            let mut signals = Signals::take().context(TAKEN)?;
+            let mut hangups = Hangups::take().context(TAKEN)?;
+            let started = {
+                let live = live.clone();
+                tokio::task::spawn_blocking(move || server::prepare(config)?.start(&live, again))
+            };
             tokio::select! {
-                prepared = prepared => server::serve(&config, prepared??, &mut signals).await,
+                app = started => server::serve(&live, app??, &mut signals, &mut hangups).await,
                 signal = signals.next() => Ok(Ending::Cut(signal)),
             }
         });

@@ -34,8 +34,17 @@ impl fmt::Display for Change {
 }
 
 /// Keys and tables that a reload takes; all others need a new process.
-const RELOADED: &[&str] =
-    &["models", "cache", "strict_models", "socket.allow_users", "limits", "log.level", "defaults"];
+const RELOADED: &[&str] = &[
+    "models",
+    "cache",
+    "strict_models",
+    "wires",
+    "socket.allow_users",
+    "limits",
+    "log.level",
+    "log.access",
+    "defaults",
+];
 
 impl Effect {
     /// What it takes for a change of this key.

@@ -221,14 +221,16 @@ pub enum OutputKind {
     Classification,
 }
 
-/// `[fake]`: what each run of a fake model does, in this order.
+/// `[fake]`: what a fake model does when it is loaded, then in each run, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fake {
+    /// Takes so long to be loaded. Default `"0ms"`.
+    pub load: Duration,
     /// Waits so long. Default `"0ms"`.
     pub sleep: Duration,
     /// Keeps its core busy so long. Default `"0ms"`.
     pub spin: Duration,
-    /// Sleeps and spins on after it was terminated. Default false.
+    /// Loads, sleeps and spins on after it was terminated. Default false.
     pub ignore_terminate: bool,
     /// Panics. Default false.
     pub panic: bool,
@@ -251,6 +253,7 @@ impl Warmup {
 impl Default for Fake {
     fn default() -> Self {
         Self {
+            load: Duration::default(),
             sleep: Duration::default(),
             spin: Duration::default(),
             ignore_terminate: false,

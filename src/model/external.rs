@@ -1,66 +1,32 @@
-//! Weights in files beside the model. ONNX Runtime maps them into memory, and a file that is truncated afterwards would end
-//! the process by SIGBUS; so such a model is loaded from a private copy, which has no name any more once it is loaded.
+//! Weights in files beside the model: which those are.
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    io::{self, Read},
     path::{Component, Path, PathBuf},
 };
-
-/// A model's file, and what keeps its copy until it is loaded.
-#[derive(Debug)]
-pub struct Private {
-    path: PathBuf,
-    /// Removed on drop: what is mapped stays.
-    _folder: Option<tempfile::TempDir>,
-}
-
-impl Private {
-    /// Copies the model at `path` and its external data to a folder of its own in `cache`, if it has external data.
-    ///
-    /// # Errors
-    /// Where something cannot be read or written.
-    pub fn of(path: &Path, cache: Option<&Path>) -> io::Result<Self> {
-        let bytes = fs::read(path)?;
-        let files = external_files(&bytes);
-        let root = path.parent().unwrap_or(Path::new("."));
-        let there: Vec<&PathBuf> = files.iter().filter(|file| root.join(file).is_file()).collect();
-        if there.is_empty() {
-            return Ok(Self { path: path.to_owned(), _folder: None });
-        }
-        let mut builder = tempfile::Builder::new();
-        builder.prefix("predictd-");
-        let folder = match cache {
-            Some(cache) => {
-                fs::create_dir_all(cache)?;
-                builder.tempdir_in(cache)?
-            }
-            None => builder.tempdir()?,
-        };
-        let copy = folder.path().join("model.onnx");
-        fs::write(&copy, bytes)?;
-        for file in there {
-            let target = folder.path().join(file);
-            target.parent().map_or(Ok(()), fs::create_dir_all)?;
-            fs::copy(root.join(file), target)?;
-        }
-        Ok(Self { path: copy, _folder: Some(folder) })
-    }
-
-    /// The file to load.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
 
 /// The values of every `location` in a model: entries of `TensorProto.external_data`, `{1: "location", 2: path}` in onnx.proto.
 /// Bytes that only look like one name no file, most likely; and a file too many does no harm. Paths that lead out of the
 /// folder are left out: ONNX Runtime refuses them.
-fn external_files(model: &[u8]) -> BTreeSet<PathBuf> {
-    const KEY: &[u8] = b"\x0a\x08location\x12";
+pub(super) fn external_files(model: &mut impl Read) -> io::Result<BTreeSet<PathBuf>> {
+    const CHUNK: u64 = 1 << 20;
+    /// Bytes of an entry: the key, a length, a path.
+    const ENTRY_MAX: usize = KEY.len() + 2 + 0x3fff;
     let mut files = BTreeSet::new();
-    let mut rest = model;
+    let mut window = Vec::new();
+    while model.by_ref().take(CHUNK).read_to_end(&mut window)? > 0 {
+        find(&window, &mut files);
+        // An entry may have been cut.
+        window.drain(..window.len().saturating_sub(ENTRY_MAX));
+    }
+    Ok(files)
+}
+
+const KEY: &[u8] = b"\x0a\x08location\x12";
+
+fn find(window: &[u8], files: &mut BTreeSet<PathBuf>) {
+    let mut rest = window;
     while let Some(at) = rest.windows(KEY.len()).position(|window| window == KEY) {
         rest = &rest[at + KEY.len()..];
         // A length of up to 127, or of up to 16383 in two bytes: base 128, lowest first.
@@ -75,39 +41,36 @@ fn external_files(model: &[u8]) -> BTreeSet<PathBuf> {
         };
         files.extend(text.filter(|text| !text.is_empty()).map(PathBuf::from).filter(|path| inside(path)));
     }
-    files
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn model(locations: &[&str]) -> Vec<u8> {
+    /// Bytes that name these files as a model does.
+    pub(in super::super) fn model(locations: &[&str]) -> Vec<u8> {
         let entry =
             |path: &&str| [b"\x0a\x08location\x12", &[path.len() as u8][..], path.as_bytes()].concat();
         [&b"\x08\x07"[..], &locations.iter().flat_map(entry).collect::<Vec<_>>(), b"\x12\x00"].concat()
     }
 
-    #[test]
-    fn locations_inside_of_the_folder_are_found() {
-        let found = external_files(&model(&["weights.bin", "a/b", "../x", "/etc/passwd", "weights.bin"]));
-        assert_eq!(found, ["a/b", "weights.bin"].map(PathBuf::from).into());
-        assert!(external_files(b"\x0a\x08location\x12\x7fshort").is_empty());
-        assert!(external_files(b"\x0a\x08location\x12").is_empty());
+    fn found(bytes: &[u8]) -> Vec<PathBuf> {
+        external_files(&mut &*bytes).unwrap().into_iter().collect()
     }
 
     #[test]
-    fn only_a_model_with_external_data_is_copied_and_the_copy_goes() {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("model.onnx");
-        fs::write(&path, model(&["w.bin"])).unwrap();
-        assert_eq!(Private::of(&path, None).unwrap().path(), path);
-        fs::write(root.path().join("w.bin"), "weights").unwrap();
-        let cache = root.path().join("cache");
-        let private = Private::of(&path, Some(&cache)).unwrap();
-        assert!(private.path().starts_with(&cache));
-        assert_eq!(fs::read(private.path().with_file_name("w.bin")).unwrap(), b"weights");
-        drop(private);
-        assert_eq!(fs::read_dir(cache).unwrap().count(), 0);
+    fn locations_inside_of_the_folder_are_found() {
+        let model = model(&["weights.bin", "a/b", "../x", "/etc/passwd", "weights.bin"]);
+        assert_eq!(found(&model), ["a/b", "weights.bin"].map(PathBuf::from));
+        assert!(found(b"\x0a\x08location\x12\x7fshort").is_empty());
+        assert!(found(b"\x0a\x08location\x12").is_empty());
+    }
+
+    #[test]
+    fn a_location_is_found_wherever_the_file_is_cut_into_pieces() {
+        for before in (1 << 20) - 20..=1 << 20 {
+            let bytes = [vec![7; before], model(&["w.bin"]), vec![7; 1 << 10]].concat();
+            assert_eq!(found(&bytes), [PathBuf::from("w.bin")], "{before}");
+        }
     }
 }

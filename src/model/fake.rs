@@ -30,6 +30,27 @@ impl Fake {
         Self { behaviour, signature }
     }
 
+    /// The same, after it has taken the time that it was told to take, unless it is told to end.
+    #[must_use]
+    pub fn load(behaviour: Behaviour, interrupt: &Interrupt) -> Self {
+        let fake = Self::new(behaviour);
+        // One that is told to end is no less a model for it.
+        let _ = fake.sleep(fake.behaviour.load.0, interrupt);
+        fake
+    }
+
+    fn sleep(&self, time: Duration, interrupt: &Interrupt) -> Result<(), RunError> {
+        const STEP: Duration = Duration::from_millis(1);
+        let wake = Instant::now() + time;
+        while let Some(left) = wake.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            if self.is_told_to_end(interrupt) {
+                return Err(RunError::Terminated);
+            }
+            thread::park_timeout(left.min(STEP));
+        }
+        Ok(())
+    }
+
     fn is_told_to_end(&self, interrupt: &Interrupt) -> bool {
         !self.behaviour.ignore_terminate && interrupt.is_terminated()
     }
@@ -41,14 +62,7 @@ impl Engine for Fake {
     }
 
     fn run(&self, inputs: &[Tensor], interrupt: &Interrupt) -> Result<Vec<Tensor>, RunError> {
-        const STEP: Duration = Duration::from_millis(1);
-        let wake = Instant::now() + self.behaviour.sleep.0;
-        while let Some(left) = wake.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-            if self.is_told_to_end(interrupt) {
-                return Err(RunError::Terminated);
-            }
-            thread::park_timeout(left.min(STEP));
-        }
+        self.sleep(self.behaviour.sleep.0, interrupt)?;
         let end = Instant::now() + self.behaviour.spin.0;
         while Instant::now() < end {
             if self.is_told_to_end(interrupt) {

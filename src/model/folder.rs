@@ -62,67 +62,98 @@ pub struct ModelFolder {
     pub root: PathBuf,
 }
 
-/// Why a repository cannot be read.
+/// An entry of a repository that may be a model.
+#[derive(Debug)]
+pub struct Found {
+    /// What it is called, which may be no name for a model.
+    pub name: String,
+    /// The model, or what is wrong with it.
+    pub folder: Result<ModelFolder, FolderError>,
+}
+
+/// Why a repository or a model's folder is of no use. Files are named relative to the model's folder.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// The name does not fit into a URL.
     #[error("'{0}' is no name for a model: 1 to 128 letters, digits, '.', '_' or '-', and not 'stats'")]
     Name(String),
-    /// The folder cannot be listed.
+    /// The repository cannot be listed.
     #[error("{0} cannot be read: {1}")]
-    Unreadable(PathBuf, io::Error),
+    Repository(PathBuf, io::Error),
+    /// The model's folder cannot be listed.
+    #[error("its folder cannot be read: {0}")]
+    Unlistable(io::Error),
+    /// Nothing can be said of a file.
+    #[error("{0} cannot be read: {1}")]
+    Unreadable(String, io::Error),
+    /// A folder, say, where there should be a file.
+    #[error("{0} is there, but it is no file")]
+    NotAFile(String),
+    /// A link that leads nowhere.
+    #[error("{0} is a link to nowhere")]
+    Dangling(String),
     /// `NAME.onnx` beside `NAME/`.
-    #[error("'{0}' is there twice, as a folder and as {0}.onnx; remove one")]
-    Twice(ModelName),
+    #[error("it is there twice, as a folder and as {0}.onnx; remove one")]
+    Twice(String),
     /// A model file beside versions.
-    #[error("'{0}' has both a model.onnx and folders of versions; keep one or the other")]
-    Mixed(ModelName),
+    #[error("it has both a model.onnx and folders of versions; keep one or the other")]
+    Mixed,
     /// Nothing to serve.
-    #[error("{0} holds no model: neither a model.onnx, nor a version's folder with one")]
-    Empty(PathBuf),
+    #[error("its folder holds no model: neither a model.onnx, nor a version's folder with one")]
+    Empty,
 }
 
-/// Lists the models of a repository, by name. Files and folders that are no models are left alone.
+/// Lists what a repository holds, by name: folders, which need not be models ([`FolderError::Empty`]), and bare models. Other
+/// files are left alone, and hidden ones.
 ///
 /// # Errors
-/// What is wrong with the repository.
-pub fn scan(repository: &Path) -> Result<Vec<ModelFolder>, FolderError> {
-    let mut models: Vec<ModelFolder> = Vec::new();
-    for entry in list(repository)? {
+/// Where it cannot be listed.
+pub fn scan(repository: &Path) -> Result<Vec<Found>, FolderError> {
+    let unreadable = |error| FolderError::Repository(repository.to_owned(), error);
+    let mut all: Vec<Found> = Vec::new();
+    for entry in list(repository).map_err(unreadable)? {
         let Some(file_name) = entry.file_name().and_then(|name| name.to_str()) else { continue };
         if file_name.starts_with('.') {
             continue;
         }
-        let model = if entry.is_dir() {
-            match read_folder(file_name, &entry) {
-                Err(FolderError::Empty(_)) => continue,
-                model => model?,
-            }
+        let (name, folder) = if entry.is_dir() {
+            (file_name, read_folder(file_name, &entry))
         } else if let Some(name) = file_name.strip_suffix(".onnx") {
-            bare_file(name, &entry)?
+            (name, bare_file(name, &entry))
         } else {
             continue;
         };
-        models.push(model);
+        all.push(Found { name: name.to_owned(), folder });
     }
-    models.sort_by(|a, b| a.name.cmp(&b.name));
-    if let Some(pair) = models.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        return Err(FolderError::Twice(pair[0].name.clone()));
+    // A folder that is no model may well lie beside a bare one.
+    all.sort_by(|a, b| (&a.name, a.is_empty()).cmp(&(&b.name, b.is_empty())));
+    all.dedup_by(|later, first| {
+        let same = later.name == first.name;
+        if same && !later.is_empty() {
+            first.folder = Err(FolderError::Twice(first.name.clone()));
+        }
+        same
+    });
+    Ok(all)
+}
+
+impl Found {
+    /// Whether it is a folder without a model.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self.folder, Err(FolderError::Empty))
     }
-    Ok(models)
 }
 
 /// Reads one model, a folder or a bare file, under a name of the caller's choice.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn open(name: &str, path: &Path) -> Result<ModelFolder, FolderError> {
-    if path.is_dir() { read_folder(name, path) } else { bare_file(name, path) }
+#[must_use]
+pub fn open(name: &str, path: &Path) -> Found {
+    let folder = if path.is_dir() { read_folder(name, path) } else { bare_file(name, path) };
+    Found { name: name.to_owned(), folder }
 }
 
-fn list(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
-    let unreadable = |error| FolderError::Unreadable(folder.to_owned(), error);
-    fs::read_dir(folder).map_err(unreadable)?.map(|entry| Ok(entry.map_err(unreadable)?.path())).collect()
+fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
 }
 
 fn bare_file(name: &str, path: &Path) -> Result<ModelFolder, FolderError> {
@@ -136,25 +167,49 @@ fn bare_file(name: &str, path: &Path) -> Result<ModelFolder, FolderError> {
 }
 
 fn read_folder(name: &str, root: &Path) -> Result<ModelFolder, FolderError> {
-    let there = |file: &str| Some(root.join(file)).filter(|path| path.is_file());
-    let mut versions: Vec<(u64, PathBuf)> = list(root)?
-        .into_iter()
-        .filter_map(|path| Some((path.file_name()?.to_str()?.parse().ok()?, path.join("model.onnx"))))
-        .filter(|(_, model)| model.is_file())
-        .collect();
+    let mut versions: Vec<(u64, PathBuf)> = Vec::new();
+    for path in list(root).map_err(FolderError::Unlistable)? {
+        let number = path.file_name().and_then(|name| name.to_str()).and_then(version);
+        let Some(number) = number else { continue };
+        versions.extend(file(root, &format!("{number}/model.onnx"))?.map(|model| (number, model)));
+    }
     versions.sort();
-    let single = there("model.onnx");
-    let settings = there("model.toml");
+    let single = file(root, "model.onnx")?;
+    let settings = file(root, "model.toml")?;
     if single.is_none() && versions.is_empty() && settings.is_none() {
-        return Err(FolderError::Empty(root.to_owned()));
+        return Err(FolderError::Empty);
     }
     let name: ModelName = name.parse()?;
     match single {
-        Some(_) if !versions.is_empty() => return Err(FolderError::Mixed(name)),
+        Some(_) if !versions.is_empty() => return Err(FolderError::Mixed),
         Some(model) => versions.push((1, model)),
         None => {}
     }
-    Ok(ModelFolder { name, versions, settings, labels: there("labels.txt"), root: root.to_owned() })
+    Ok(ModelFolder { name, versions, settings, labels: file(root, "labels.txt")?, root: root.to_owned() })
+}
+
+/// As Triton reads it: no zeros in front.
+fn version(name: &str) -> Option<u64> {
+    name.parse().ok().filter(|number: &u64| number.to_string() == name)
+}
+
+/// The file of that name, if there is one.
+fn file(root: &Path, name: &str) -> Result<Option<PathBuf>, FolderError> {
+    let path = root.join(name);
+    match fs::metadata(&path) {
+        Ok(metadata) if metadata.is_file() => Ok(Some(path)),
+        Ok(_) => Err(FolderError::NotAFile(name.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if path.is_symlink() {
+                Err(FolderError::Dangling(name.to_owned()))
+            } else {
+                Ok(None)
+            }
+        }
+        // A file where a version's folder could be.
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
+        Err(error) => Err(FolderError::Unreadable(name.to_owned(), error)),
+    }
 }
 
 #[cfg(test)]
@@ -176,6 +231,8 @@ mod tests {
         let models = scan(root.path()).unwrap();
         let found: Vec<(&str, Vec<u64>)> = models
             .iter()
+            .filter(|found| !found.is_empty())
+            .map(|found| found.folder.as_ref().unwrap())
             .map(|model| (model.name.as_str(), model.versions.iter().map(|(version, _)| *version).collect()))
             .collect();
         let expected: Vec<_> = expected.iter().map(|(name, versions)| (*name, versions.to_vec())).collect();
@@ -194,7 +251,7 @@ mod tests {
             &["README.md", "fetch.py", "docs/x.txt", ".git/model.onnx", "a/model.onnx", "a/samples/7.png"],
             &[("a", &[1])],
         );
-        check(&["a/model.onnx", "a/2/notes.txt"], &[("a", &[1])]);
+        check(&["a/model.onnx", "a/2/notes.txt", "a/03/model.onnx", "a/4"], &[("a", &[1])]);
         check(&["a/model.toml"], &[("a", &[])]);
         check(&[], &[]);
     }
@@ -203,14 +260,44 @@ mod tests {
     fn what_is_ambiguous_is_said_to_be() {
         let check = |files: &[&str], says: &str| {
             let root = repository(files);
-            let error = scan(root.path()).unwrap_err().to_string();
-            assert!(error.contains(says), "{error}");
+            let [found] = &scan(root.path()).unwrap()[..] else { panic!("{files:?}") };
+            assert_eq!(found.folder.as_ref().unwrap_err().to_string(), says);
         };
-        check(&["a.onnx", "a/model.onnx"], "'a' is there twice");
-        check(&["a/model.onnx", "a/1/model.onnx"], "'a' has both a model.onnx and folders of versions");
-        check(&["a b/model.onnx"], "'a b' is no name for a model");
-        check(&["stats.onnx"], "'stats' is no name for a model");
+        check(&["a.onnx", "a/model.onnx"], "it is there twice, as a folder and as a.onnx; remove one");
+        check(
+            &["a/model.onnx", "a/1/model.onnx"],
+            "it has both a model.onnx and folders of versions; keep one or the other",
+        );
+        let name = |name: &str| {
+            format!(
+                "'{name}' is no name for a model: 1 to 128 letters, digits, '.', '_' or '-', and not 'stats'"
+            )
+        };
+        check(&["a b/model.onnx"], &name("a b"));
+        check(&["stats.onnx"], &name("stats"));
+        check(&["a/model.onnx/x"], "model.onnx is there, but it is no file");
+        check(&["a/3/model.onnx/x"], "3/model.onnx is there, but it is no file");
+        check(
+            &["a/x.txt"],
+            "its folder holds no model: neither a model.onnx, nor a version's folder with one",
+        );
         let error = scan(Path::new("/nowhere")).unwrap_err().to_string();
         assert!(error.starts_with("/nowhere cannot be read: No such file"), "{error}");
+    }
+
+    #[test]
+    fn links_are_followed_and_must_lead_somewhere() {
+        use std::os::unix::fs::symlink;
+        let root = repository(&["elsewhere.bin", "a/labels.txt"]);
+        let model = root.path().join("a/model.onnx");
+        symlink(root.path().join("elsewhere.bin"), &model).unwrap();
+        assert!(open("a", &root.path().join("a")).folder.is_ok());
+        fs::remove_file(root.path().join("elsewhere.bin")).unwrap();
+        let error = open("a", &root.path().join("a")).folder.unwrap_err().to_string();
+        assert_eq!(error, "model.onnx is a link to nowhere");
+        fs::remove_file(&model).unwrap();
+        symlink(&model, &model).unwrap();
+        let error = open("a", &root.path().join("a")).folder.unwrap_err().to_string();
+        assert!(error.starts_with("model.onnx cannot be read: Too many levels of symbolic links"), "{error}");
     }
 }

@@ -1,9 +1,11 @@
 //! Tensors to tensors: what a model is to the rest of the program, and ONNX Runtime as one way to run it.
 
 pub mod engine;
-pub mod external;
+mod external;
 pub mod fake;
 pub mod folder;
 pub mod library;
 mod message;
 pub mod onnx;
+pub mod private;
+pub mod source;

@@ -39,7 +39,7 @@ use std::{
 const COPY_UP_TO: usize = 16 * 1024;
 
 /// How a model is to be run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Threads of one run.
     pub threads: usize,

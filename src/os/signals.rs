@@ -1,4 +1,4 @@
-//! The signals that end the process.
+//! The signals that end the process, and the one that has it read its configuration again.
 
 use std::io;
 use tokio::signal::unix::{self, SignalKind};
@@ -57,5 +57,24 @@ impl Signals {
             _ = self.terminate.recv() => Signal::Terminate,
             _ = self.interrupt.recv() => Signal::Interrupt,
         }
+    }
+}
+
+/// SIGHUP, which does not end the process any more.
+#[derive(Debug)]
+pub struct Hangups(unix::Signal);
+
+impl Hangups {
+    /// Takes the signal over.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn take() -> io::Result<Self> {
+        Ok(Self(unix::signal(SignalKind::hangup())?))
+    }
+
+    /// Waits for the next, or for several that came before.
+    pub async fn next(&mut self) {
+        self.0.recv().await;
     }
 }

@@ -12,7 +12,7 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read, or is no UTF-8.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}", name(path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -20,13 +20,18 @@ pub enum Error {
         error: io::Error,
     },
     /// It is no JSON, or another kind of it.
-    #[error("{}: {why}", path.display())]
+    #[error("{}: {why}", name(path))]
     Malformed {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         why: String,
     },
+}
+
+/// What it is called, without where it lies: that is not for everybody's eyes.
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The names in the order of the classes.

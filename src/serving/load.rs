@@ -1,70 +1,73 @@
-//! From a model's folder to a model that is ready: engine, recipes, warm-up.
+//! From a model's folder to its versions, ready to be served: engine, recipes, warm-up. What is served already and has not
+//! changed is taken over.
 
-use super::{Model, trial};
+use super::{Model, Served, attempt::Runs, trial};
 use crate::{
     config::{Config, model as settings},
     model::{
-        engine::{Engine, Interrupt},
-        external::Private,
+        engine::{Engine, Signature},
         fake::Fake,
-        folder::{self, FolderError, ModelFolder},
+        folder::{FolderError, ModelFolder},
         onnx::{self, Onnx, Runtime},
+        private::{self, Private},
+        source::Source,
     },
-    os::process,
     pool::Batching,
     recipe::{self, classification, image, labels},
 };
 use predictd_protocol::inference::tensor::{self, Tensor};
 use std::{
-    fs,
+    fs, io,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-/// Why a model cannot be served, in one line.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The repository or a model's folder is not as it should be.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
-    /// Of one model.
-    #[error("model '{name}': {cause}")]
-    Model {
-        /// Its name.
-        name: String,
-        /// What is wrong.
-        cause: Cause,
-    },
-    /// Of several, each said before.
-    #[error(
-        "{failed} of {all} models cannot be loaded (strict_models = false would serve the others); the first: {first}"
-    )]
-    Several {
-        /// How many.
-        failed: usize,
-        /// Of how many.
-        all: usize,
-        /// The first of them.
-        first: Box<LoadError>,
-    },
+/// What models are loaded by.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// What was asked.
+    pub config: Arc<Config>,
+    /// Who runs them.
+    pub runtime: Runtime,
+    /// Threads of one run, where a model does not say.
+    pub threads: usize,
 }
 
-/// What is wrong with one model.
+/// What is wrong with a model, or with one version of it.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+pub struct Failure {
+    /// The version, if it is one's.
+    pub version: Option<u64>,
+    /// What is wrong.
+    pub cause: Cause,
+}
+
+impl<E: Into<Cause>> From<E> for Failure {
+    fn from(cause: E) -> Self {
+        Self { version: None, cause: cause.into() }
+    }
+}
+
+/// What is wrong. Files are named relative to the model's folder.
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
+    /// Its folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// `model.toml`
     #[error(transparent)]
     Settings(#[from] settings::Error),
     /// A file that cannot be read.
     #[error("{0} cannot be read: {1}")]
-    Unreadable(PathBuf, std::io::Error),
-    /// External data that cannot be copied.
-    #[error("{0} and its external data cannot be read, or not copied to cache: {1}")]
-    Copy(PathBuf, std::io::Error),
+    Unreadable(String, io::Error),
+    /// The model's file, or its external data.
+    #[error(transparent)]
+    Files(#[from] private::Error),
     /// A version that `versions` asks for.
-    #[error("version {0} is asked for and not there")]
+    #[error("versions asks for version {0}, which is not there")]
     NoVersion(u64),
     /// The engine.
     #[error(transparent)]
@@ -84,214 +87,261 @@ pub enum Cause {
     /// Kind "fake".
     #[error("kind = \"fake\" is for tests, and served only with --allow-fake")]
     Fake,
+    /// A bug, ours or the library's.
+    #[error("loading it failed in an unforeseen way; the log has more")]
+    Panicked,
+    /// No thread to load it on.
+    #[error("no thread can be started to load it: {0}")]
+    Thread(String),
+    /// It does not end.
+    #[error("loading it did not end within {0} s, and was given up")]
+    Endless(u64),
+    /// The server ends.
+    #[error("the server is stopping")]
+    Stopped,
 }
 
-/// What became of one model, for those who watch.
+/// A version that is to be served.
 #[derive(Debug)]
-pub enum Loaded<'a> {
-    /// It is ready, and took so long.
-    Ready(&'a Model, Duration),
-    /// It is not.
-    Failed(&'a str, &'a LoadError),
+pub(super) enum Version {
+    /// As it is.
+    Kept(Arc<Served>),
+    /// Anew.
+    New(Box<Made>),
 }
 
-/// Loads all models that the configuration names.
-///
-/// # Errors
-/// Where a model cannot be loaded, unless `strict_models` is off; or the folder of models cannot be read.
-pub fn load_all(
-    config: &Config,
-    runtime: &Runtime,
-    threads: usize,
-    progress: &mut dyn FnMut(&Loaded<'_>),
-) -> Result<Vec<Model>, LoadError> {
-    let mut folders = Vec::new();
-    // Models given one by one need no folder.
-    if config.extra_models.is_empty() || config.models.is_dir() {
-        folders = folder::scan(&config.models)?;
+/// A version that was just made.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub model: Model,
+    pub basis: Basis,
+}
+
+/// What a version was made of, to see whether it would come out the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Basis {
+    options: Option<onnx::Options>,
+    /// The model's file and its external data.
+    files: Vec<Source>,
+    labels: Option<Source>,
+}
+
+impl Version {
+    /// Its number.
+    pub(super) fn number(&self) -> u64 {
+        match self {
+            Self::Kept(served) => served.version,
+            Self::New(made) => made.model.version,
+        }
     }
-    for (name, path) in &config.extra_models {
-        let folder = folder::open(name, path)?;
-        folders.retain(|other| other.name != folder.name);
-        folders.push(folder);
+}
+
+impl Basis {
+    /// Whether the same engine would come out of the file at `path`.
+    fn makes(&self, path: &Path, options: &onnx::Options) -> bool {
+        self.options.as_ref() == Some(options)
+            && self.files.first().is_some_and(|file| file.path() == path)
+            && self.files.iter().all(Source::is_unchanged)
     }
-    if folders.is_empty() {
-        tracing::warn!(models = %config.models.display(), "there is no model to serve");
+
+    /// Whether the labels are still those at `path`, or there are still none.
+    fn names(&self, path: Option<&PathBuf>) -> bool {
+        match (&self.labels, path) {
+            (None, None) => true,
+            (Some(labels), Some(path)) => labels.path() == path && labels.is_unchanged(),
+            _ => false,
+        }
     }
-    let mut models = Vec::new();
-    let mut failed: Vec<LoadError> = Vec::new();
-    for folder in &folders {
-        let name = folder.name.as_str();
-        match load(folder, config, runtime, threads, progress) {
-            Ok(versions) => models.extend(versions),
-            Err(cause) => {
-                let error = LoadError::Model { name: name.to_owned(), cause };
-                tracing::error!("{error}");
-                progress(&Loaded::Failed(name, &error));
-                failed.push(error);
+}
+
+/// Loads what is to be served of the model in `folder`; what `before` has of it is taken over where it would come out the
+/// same.
+pub(super) fn load(
+    folder: &ModelFolder,
+    before: &[Arc<Served>],
+    setup: &Setup,
+    runs: &Runs,
+) -> Result<Vec<Version>, Failure> {
+    let unreadable = |error| Cause::Unreadable("model.toml".into(), error);
+    let text = folder.settings.as_deref().map(fs::read_to_string).transpose().map_err(unreadable)?;
+    let settings = settings::Model::parse(&text.unwrap_or_default(), "model.toml", &setup.config.defaults)?;
+    let labels = settings.output.as_ref().and_then(|output| {
+        let named = output.labels.as_ref().map(|file| folder.root.join(file));
+        named.or_else(|| folder.labels.clone())
+    });
+    let loading = Loading { folder, settings: Arc::new(settings), labels, setup, runs };
+    let kept =
+        |version| before.iter().find(|served| served.version == version && served.lane.closed().is_none());
+    let files: Vec<(u64, Option<&Path>)> =
+        if loading.settings.kind == settings::Kind::Fake { vec![(1, None)] } else { loading.chosen()? };
+    let load = |(number, path): (u64, Option<&Path>)| {
+        let in_version = |cause| Failure { version: Some(number), cause };
+        match path {
+            Some(path) => loading.version(number, path, kept(number)),
+            None => loading.fake(number, kept(number)),
+        }
+        .map_err(in_version)
+    };
+    files.into_iter().map(load).collect()
+}
+
+/// One model on its way.
+struct Loading<'a> {
+    folder: &'a ModelFolder,
+    settings: Arc<settings::Model>,
+    /// The file of labels, if there is one and it is wanted.
+    labels: Option<PathBuf>,
+    setup: &'a Setup,
+    runs: &'a Runs,
+}
+
+impl Loading<'_> {
+    /// The versions that are wanted, and their files.
+    fn chosen(&self) -> Result<Vec<(u64, Option<&Path>)>, Cause> {
+        let all = &self.folder.versions;
+        if all.is_empty() {
+            return Err(Cause::NoModel);
+        }
+        let chosen: Vec<&(u64, PathBuf)> = match &self.settings.versions {
+            settings::Versions::Latest => all.last().into_iter().collect(),
+            settings::Versions::All => all.iter().collect(),
+            settings::Versions::These(wanted) => {
+                let find = |wanted: &u64| {
+                    all.iter().find(|(version, _)| version == wanted).ok_or(Cause::NoVersion(*wanted))
+                };
+                wanted.iter().map(find).collect::<Result<_, _>>()?
+            }
+        };
+        Ok(chosen.into_iter().map(|(version, path)| (*version, Some(&**path))).collect())
+    }
+
+    fn version(&self, version: u64, path: &Path, before: Option<&Arc<Served>>) -> Result<Version, Cause> {
+        let options = onnx::Options {
+            threads: self.settings.session.threads.map_or(self.setup.threads, NonZeroUsize::get),
+            optimization: self.settings.session.graph_optimization,
+            memory_arena: self.settings.session.memory_arena,
+            usual_rows: self.settings.batch.max_rows.get(),
+        };
+        let name = &self.folder.name;
+        if let Some(served) = before.filter(|served| served.basis.makes(path, &options)) {
+            if self.dresses_alike(served) {
+                return Ok(Version::Kept(Arc::clone(served)));
+            }
+            tracing::info!(model = %name, version, "its settings have changed, its file has not");
+            let engine = Arc::clone(&served.engine);
+            return self.dress(version, engine, served.alone.clone(), served.basis.clone());
+        }
+        tracing::info!(model = %name, version, "loading");
+        let begun = Instant::now();
+        let private = Private::of(path, self.setup.config.cache.as_deref())?;
+        let engine: Arc<dyn Engine> = Arc::new(Onnx::load(&self.setup.runtime, private.path(), &options)?);
+        let files = private.files().to_vec();
+        drop(private);
+        // Longer than the model may take in service, since first runs are slow.
+        let limit = self.settings.deadline.0.max(Duration::from_secs(30));
+        let mut alone = self.alone(engine.signature());
+        if alone.is_none() {
+            let verdict =
+                self.runs.within(limit, |interrupt| trial::rows_are_independent(&*engine, interrupt));
+            alone = verdict.reason_against();
+            if let Some(reason) = &alone {
+                tracing::warn!(model = %name, version, "requests are run one by one: {reason}");
             }
         }
+        self.warm_up(version, &*engine, limit);
+        let basis = Basis { options: Some(options), files, labels: None };
+        let batches = alone.is_none();
+        let made = self.dress(version, engine, alone, basis)?;
+        tracing::info!(model = %name, version, batches, took_ms = begun.elapsed().as_millis(), "loaded");
+        Ok(made)
     }
-    let (all, count) = (folders.len(), failed.len());
-    match failed.into_iter().next() {
-        Some(first) if config.strict_models && count == 1 => Err(first),
-        Some(first) if config.strict_models => {
-            Err(LoadError::Several { failed: count, all, first: first.into() })
-        }
-        _ => Ok(models),
-    }
-}
 
-fn load(
-    folder: &ModelFolder,
-    config: &Config,
-    runtime: &Runtime,
-    threads: usize,
-    progress: &mut dyn FnMut(&Loaded<'_>),
-) -> Result<Vec<Model>, Cause> {
-    let text = folder.settings.as_deref().map(read).transpose()?.unwrap_or_default();
-    let settings = settings::Model::parse(&text, "model.toml", &config.defaults)?;
-    let mut models = Vec::new();
-    let mut take = |model: Model, begun: Instant| {
-        let took = begun.elapsed();
-        let (version, joins) = (model.version, model.batching.joins);
-        tracing::info!(model = %model.name, version, batches = joins, took_ms = took.as_millis(), "loaded");
-        progress(&Loaded::Ready(&model, took));
-        models.push(model);
-    };
-    if settings.kind == settings::Kind::Fake {
-        if !config.allow_fake {
+    fn fake(&self, version: u64, before: Option<&Arc<Served>>) -> Result<Version, Cause> {
+        if !self.setup.config.allow_fake {
             return Err(Cause::Fake);
         }
-        let begun = Instant::now();
-        let engine = Arc::new(Fake::new(settings.fake.clone()));
-        tracing::warn!(model = %folder.name, "a fake, which misbehaves on purpose: {:?}", settings.fake);
-        let alone = alone(&settings, engine.signature().has_free_rows());
-        take(model(folder, &settings, 1, engine, alone)?, begun);
-        return Ok(models);
-    }
-    if folder.versions.is_empty() {
-        return Err(Cause::NoModel);
-    }
-    for (version, path) in chosen(folder, &settings.versions)? {
-        let begun = Instant::now();
-        take(load_version(folder, &settings, *version, path, config, runtime, threads)?, begun);
-    }
-    process::release_free_memory();
-    Ok(models)
-}
-
-/// Why requests cannot share runs, as far as that can be seen without running them.
-fn alone(settings: &settings::Model, has_free_rows: bool) -> Option<String> {
-    if !has_free_rows {
-        return Some("its tensors do not all begin with a free dimension".into());
-    }
-    (settings.batch.max_rows.get() == 1).then(|| "batch.max_rows = 1".into())
-}
-
-fn read(path: &Path) -> Result<String, Cause> {
-    fs::read_to_string(path).map_err(|error| Cause::Unreadable(path.to_owned(), error))
-}
-
-fn chosen<'a>(
-    folder: &'a ModelFolder,
-    versions: &settings::Versions,
-) -> Result<Vec<&'a (u64, PathBuf)>, Cause> {
-    match versions {
-        settings::Versions::Latest => Ok(folder.versions.last().into_iter().collect()),
-        settings::Versions::All => Ok(folder.versions.iter().collect()),
-        settings::Versions::These(wanted) => wanted
-            .iter()
-            .map(|wanted| {
-                folder.versions.iter().find(|(version, _)| version == wanted).ok_or(Cause::NoVersion(*wanted))
-            })
-            .collect(),
-    }
-}
-
-fn load_version(
-    folder: &ModelFolder,
-    settings: &settings::Model,
-    version: u64,
-    path: &Path,
-    config: &Config,
-    runtime: &Runtime,
-    threads: usize,
-) -> Result<Model, Cause> {
-    let options = onnx::Options {
-        threads: settings.session.threads.map_or(threads, NonZeroUsize::get),
-        optimization: settings.session.graph_optimization,
-        memory_arena: settings.session.memory_arena,
-        usual_rows: settings.batch.max_rows.get(),
-    };
-    let private =
-        Private::of(path, config.cache.as_deref()).map_err(|error| Cause::Copy(path.to_owned(), error))?;
-    let engine = Arc::new(Onnx::load(runtime, private.path(), &options)?);
-    drop(private);
-    let mut alone = alone(settings, engine.signature().has_free_rows());
-    if alone.is_none() {
-        alone = trial::rows_are_independent(&*engine).reason_against();
-        if let Some(reason) = &alone {
-            tracing::warn!(model = %folder.name, version, "requests are run one by one: {reason}");
+        if let Some(served) = before.filter(|served| self.dresses_alike(served)) {
+            return Ok(Version::Kept(Arc::clone(served)));
         }
+        let behaviour = &self.settings.fake;
+        tracing::warn!(model = %self.folder.name, "a fake, which misbehaves on purpose: {behaviour:?}");
+        let engine =
+            self.runs.within(self.settings.deadline.0, |interrupt| Fake::load(behaviour.clone(), interrupt));
+        let alone = self.alone(engine.signature());
+        self.dress(version, Arc::new(engine), alone, Basis::default())
     }
-    warm_up(folder, version, &*engine, &settings.warmup.runs(settings.batch.max_rows));
-    model(folder, settings, version, engine, alone)
-}
 
-/// Puts the recipes around an engine.
-fn model(
-    folder: &ModelFolder,
-    settings: &settings::Model,
-    version: u64,
-    engine: Arc<dyn Engine>,
-    alone: Option<String>,
-) -> Result<Model, Cause> {
-    let settings::Batch { max_rows, max_delay, queue } = settings.batch;
-    let signature = engine.signature();
-    let image = settings.input.as_ref().map(|input| image::Recipe::new(input, &signature.inputs));
-    let classes = settings.output.as_ref().map(|output| {
-        let named = output.labels.as_ref().map(|file| folder.root.join(file));
-        let labels = named.or_else(|| folder.labels.clone()).map(|file| labels::load(&file)).transpose()?;
-        classification::Recipe::new(output, &signature.outputs, labels).map_err(Cause::Classification)
-    });
-    Ok(Model {
-        name: folder.name.clone(),
-        version,
-        image: image.transpose().map_err(Cause::Image)?,
-        classes: classes.transpose()?,
-        deadline: settings.deadline.0,
-        batching: Batching {
-            has_rows: signature.has_free_rows(),
-            joins: alone.is_none(),
-            max_rows: max_rows.get(),
-            max_delay: max_delay.0,
-            queue: queue.get(),
-        },
-        alone,
-        settings: Arc::new(settings.clone()),
-        engine,
-    })
-}
+    /// Why requests cannot share runs, as far as that can be seen without running them.
+    fn alone(&self, signature: &Signature) -> Option<String> {
+        if !signature.has_free_rows() {
+            return Some("its tensors do not all begin with a free dimension".into());
+        }
+        (self.settings.batch.max_rows.get() == 1).then(|| "batch.max_rows = 1".into())
+    }
 
-/// Runs the model on zeros, since first runs are slow. Where its shapes are not known there is nothing to run it on, and
-/// a model that does not like zeros may still like requests.
-fn warm_up(folder: &ModelFolder, version: u64, engine: &dyn Engine, rows: &[usize]) {
-    let signature = engine.signature();
-    // Without a free first dimension every size is the same.
-    let rows = if signature.has_free_rows() { rows } else { &rows[..rows.len().min(1)] };
-    for &rows in rows {
-        let inputs = signature.inputs.iter().map(|spec| {
-            let dims = spec.shape.iter().enumerate();
-            let shape =
-                dims.map(|(at, dim)| dim.or((at == 0).then_some(rows))).collect::<Option<Vec<_>>>()?;
-            let bytes = tensor::elements(&shape)?.checked_mul(spec.datatype.size()?)?;
-            Tensor::from_bytes(spec.datatype, shape, vec![0; bytes].into()).ok()
+    /// Puts the recipes around an engine.
+    fn dress(
+        &self,
+        version: u64,
+        engine: Arc<dyn Engine>,
+        alone: Option<String>,
+        basis: Basis,
+    ) -> Result<Version, Cause> {
+        let (settings, signature) = (&self.settings, engine.signature());
+        // Before it is read: what happens to it meanwhile is seen the next time.
+        let source = self.labels.clone().map(Source::of);
+        let image = settings.input.as_ref().map(|input| image::Recipe::new(input, &signature.inputs));
+        let classes = settings.output.as_ref().map(|output| {
+            let labels = self.labels.as_deref().map(labels::load).transpose()?;
+            classification::Recipe::new(output, &signature.outputs, labels).map_err(Cause::Classification)
         });
-        let Some(inputs) = inputs.collect::<Option<Vec<_>>>() else { return };
-        if let Err(error) = engine.run(&inputs, &Interrupt::default()) {
-            tracing::warn!(model = %folder.name, version, rows, "the warm-up failed: {error}");
-            return;
+        let settings::Batch { max_rows, max_delay, queue } = settings.batch;
+        let has_rows = signature.has_free_rows();
+        let model = Model {
+            name: self.folder.name.clone(),
+            version,
+            image: image.transpose().map_err(Cause::Image)?,
+            classes: classes.transpose()?,
+            deadline: settings.deadline.0,
+            batching: Batching {
+                joins: alone.is_none(),
+                has_rows,
+                max_rows: max_rows.get(),
+                max_delay: max_delay.0,
+                queue: queue.get(),
+            },
+            engine,
+            settings: Arc::clone(&self.settings),
+            alone,
+        };
+        Ok(Version::New(Box::new(Made { model, basis: Basis { labels: source, ..basis } })))
+    }
+
+    /// Whether the same would be made of the engine that is there.
+    fn dresses_alike(&self, served: &Served) -> bool {
+        served.settings == self.settings && served.basis.names(self.labels.as_ref())
+    }
+
+    /// Runs the model on zeros, since first runs are slow. Where its shapes are not known there is nothing to run it on, and
+    /// a model that does not like zeros may still like requests.
+    fn warm_up(&self, version: u64, engine: &dyn Engine, limit: Duration) {
+        let signature = engine.signature();
+        let rows = self.settings.warmup.runs(self.settings.batch.max_rows);
+        // Without a free first dimension every size is the same.
+        let rows = if signature.has_free_rows() { &rows } else { &rows[..rows.len().min(1)] };
+        for &rows in rows {
+            let inputs = signature.inputs.iter().map(|spec| {
+                let dims = spec.shape.iter().enumerate();
+                let shape =
+                    dims.map(|(at, dim)| dim.or((at == 0).then_some(rows))).collect::<Option<Vec<_>>>()?;
+                let bytes = tensor::elements(&shape)?.checked_mul(spec.datatype.size()?)?;
+                Tensor::from_bytes(spec.datatype, shape, vec![0; bytes].into()).ok()
+            });
+            let Some(inputs) = inputs.collect::<Option<Vec<_>>>() else { return };
+            if let Err(error) = self.runs.within(limit, |interrupt| engine.run(&inputs, interrupt)) {
+                tracing::warn!(model = %self.folder.name, version, rows, "the warm-up failed: {error}");
+                return;
+            }
         }
     }
 }

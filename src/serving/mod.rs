@@ -1,11 +1,19 @@
 //! A served model: an engine, the recipes around it, and the names that requests find it by.
 
+mod attempt;
+mod check;
 mod load;
+mod loader;
+mod operation;
 mod registry;
+mod repository;
 mod trial;
 
-pub use load::{Cause, LoadError, Loaded, load_all};
-pub use registry::{Lookup, Models, Served};
+pub use check::{Checked, check};
+pub use load::{Cause, Failure, Setup};
+pub use loader::{Loader, Reread};
+pub use operation::{Answer, LoadError, Operation, Outcome, Pending, Refusal, Report, What};
+pub use registry::{Lookup, Models, Served, Standing, State};
 
 use crate::{
     config::model as settings,

@@ -1,5 +1,6 @@
 //! Inputs against signatures, names against models, with an engine that only echoes.
 
+use super::load::{Basis, Made, Version};
 use super::*;
 use crate::model::engine::{Interrupt, RunError, Signature};
 use crate::pool::{self, Pool};
@@ -89,7 +90,14 @@ fn outputs_are_selected_by_name_in_the_order_asked() {
 #[test]
 fn the_highest_version_answers_unless_another_is_asked_for() {
     let pool = Pool::start(pool::Options::default()).unwrap();
-    let models = Models::open(vec![model("m", 2), model("m", 10), model("n", 1)], &pool);
+    let models = Models::default();
+    for (name, versions) in [("m", &[10, 2][..]), ("n", &[1])] {
+        let new = |version: &u64| {
+            let model = model(name, *version);
+            Version::New(Box::new(Made { model, basis: Basis::default() }))
+        };
+        models.publish(name, versions.iter().map(new).collect(), &pool);
+    }
     let version = |name, version| models.find(name, version).map(|model| model.version);
     assert_eq!(version("m", None), Ok(10));
     assert_eq!(version("m", Some("2")), Ok(2));

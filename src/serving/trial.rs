@@ -43,11 +43,14 @@ const SIZES: [usize; 3] = [32, 48, 8];
 const TOLERANCE: f32 = 0.02;
 
 /// Runs three rows together, then two and one of them apart.
-pub(super) fn rows_are_independent(engine: &dyn Engine) -> Verdict {
+pub(super) fn rows_are_independent(engine: &dyn Engine, interrupt: &Interrupt) -> Verdict {
     let signature = engine.signature();
     for size in SIZES {
-        if let Some(verdict) = compare(engine, signature, size) {
+        if let Some(verdict) = compare(engine, signature, size, interrupt) {
             return verdict;
+        }
+        if interrupt.is_terminated() {
+            return Verdict::Dependent("whether they may share runs could not be tried in time".into());
         }
         if signature.inputs.iter().all(|spec| spec.shape[1..].iter().all(Option::is_some)) {
             break;
@@ -57,11 +60,16 @@ pub(super) fn rows_are_independent(engine: &dyn Engine) -> Verdict {
 }
 
 /// `None` where the model cannot be run with this.
-fn compare(engine: &dyn Engine, signature: &Signature, size: usize) -> Option<Verdict> {
+fn compare(
+    engine: &dyn Engine,
+    signature: &Signature,
+    size: usize,
+    interrupt: &Interrupt,
+) -> Option<Verdict> {
     let inputs = |rows: Range<usize>| -> Option<Vec<Tensor>> {
         signature.inputs.iter().enumerate().map(|(at, spec)| rows_of(spec, at, rows.clone(), size)).collect()
     };
-    let run = |rows| engine.run(&inputs(rows)?, &Interrupt::default()).ok();
+    let run = |rows| engine.run(&inputs(rows)?, interrupt).ok();
     let (together, first, second) = (run(0..3)?, run(0..2)?, run(2..3)?);
     for (at, spec) in signature.outputs.iter().enumerate() {
         let name = &spec.name;

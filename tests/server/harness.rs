@@ -65,6 +65,7 @@ impl Server {
         let mut command = predictd();
         command.args(["serve", "--config"]).arg(folder.path().join("predictd.toml"));
         command.arg("--listen").arg(format!("unix:{}", folder.path().join("predictd.sock").display()));
+        command.arg("--admin").arg(format!("unix:{}", folder.path().join("admin.sock").display()));
         command.arg("--models").arg(source("models"));
         for model in fs::read_dir(source("tests/data/models")).unwrap() {
             let path = model.unwrap().path();
@@ -194,6 +195,12 @@ impl Reply {
     pub(crate) fn ok(&self) -> Value {
         assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));
         self.json()
+    }
+
+    /// A 200, be it without a body.
+    #[track_caller]
+    pub(crate) fn ok_or_empty(&self) {
+        assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));
     }
 
     /// The text of an error, which must not tell what is none of the client's business.

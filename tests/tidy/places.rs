@@ -12,7 +12,7 @@ const PLACES: &[(&str, &[&str], &str)] = &[
     ("clap", &["src/cli/"], "the command line is cli's"),
     (
         "anyhow",
-        &["src/cli/", "src/server.rs", "src/lib.rs", "examples/"],
+        &["src/cli/", "src/server.rs", "src/server/", "src/lib.rs", "examples/"],
         "errors have types below the start-up",
     ),
     (
@@ -22,6 +22,7 @@ const PLACES: &[(&str, &[&str], &str)] = &[
             "src/server.rs",
             "src/lib.rs",
             "src/api/",
+            "src/serving/operation.rs",
             "src/pool/",
             "src/wire/",
             "src/os/signals.rs",

@@ -185,6 +185,7 @@ fn classification_output(keys: &mut Keys<'_>) -> Option<ClassificationOutput> {
 fn fake(keys: &mut Keys<'_>) -> Fake {
     let default = Fake::default();
     Fake {
+        load: keys.find("fake.load", time(Duration::ZERO)).unwrap_or(default.load),
         sleep: keys.find("fake.sleep", time(Duration::ZERO)).unwrap_or(default.sleep),
         spin: keys.find("fake.spin", time(Duration::ZERO)).unwrap_or(default.spin),
         ignore_terminate: keys.find("fake.ignore_terminate", Truth).unwrap_or(default.ignore_terminate),

@@ -1,0 +1,97 @@
+//! What a running server changes when its configuration has, and what it cannot.
+
+use crate::{
+    config::{Config, Effect},
+    os::memory,
+    telemetry::logging,
+    wire::{self, Budget, Connections, LiveLimits},
+};
+use predictd_protocol::gateway::{
+    self,
+    detect::{Wire, Wires},
+};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// The configuration in force, and what goes by it; clones share it.
+#[derive(Clone, Debug)]
+pub struct Live {
+    config: Arc<Mutex<Arc<Config>>>,
+    /// What the server was started with.
+    started: Arc<Config>,
+    pub(super) limits: LiveLimits,
+    pub(super) connections: Connections,
+    pub(super) admin_limits: LiveLimits,
+    pub(super) pixels: Arc<AtomicU64>,
+    log: Option<logging::Filter>,
+}
+
+impl Live {
+    /// As `config` has it; the log is changed through `log`, if it is ours.
+    #[must_use]
+    pub fn of(config: Arc<Config>, log: Option<logging::Filter>) -> Self {
+        Self {
+            limits: limits(&config).into(),
+            connections: Connections::new(config.limits.connections),
+            admin_limits: admin_limits(&config).into(),
+            pixels: Arc::new(config.limits.pixels.into()),
+            config: Arc::new(Mutex::new(Arc::clone(&config))),
+            started: config,
+            log,
+        }
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Goes by `config` from now on. Says of each key that needs more than that.
+    pub fn apply(&self, config: &Config) -> Vec<String> {
+        self.limits.set(limits(config));
+        self.connections.resize(config.limits.connections);
+        self.admin_limits.set(admin_limits(config));
+        self.pixels.store(config.limits.pixels, Ordering::Relaxed);
+        if let Some(log) = &self.log {
+            log.set(config.log.level, config.log.access);
+        }
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(config.clone());
+        let changes = self.started.changes(config).into_iter();
+        let fixed = changes.filter(|change| change.effect == Effect::Restart);
+        fixed.map(|change| format!("{change} at the next start only")).collect()
+    }
+}
+
+fn limits(config: &Config) -> wire::Limits {
+    let limits = &config.limits;
+    let in_flight = limits.in_flight.unwrap_or_else(|| {
+        let quarter = memory::allowed().unwrap_or(4 << 30) / 4;
+        quarter.max(limits.body.saturating_mul(2))
+    });
+    wire::Limits {
+        budget: Budget::new(in_flight),
+        wires: limits.wires,
+        connections: limits.connections,
+        idle_timeout: limits.idle_timeout,
+        protocol: gateway::Limits { head: limits.head, body: limits.body, ..gateway::Limits::default() },
+        head_timeout: limits.head_timeout,
+        body_timeout: limits.body_timeout,
+        write_timeout: limits.write_timeout,
+    }
+}
+
+/// Connections to the admin interface: people and their tools.
+pub(super) const ADMIN_CONNECTIONS: u32 = 64;
+
+/// HTTP alone, with a budget of its own: when everything else is full, somebody will want to see why.
+fn admin_limits(config: &Config) -> wire::Limits {
+    wire::Limits {
+        budget: Budget::new(config.limits.body.saturating_mul(2)),
+        wires: Wires::from_iter([Wire::Http]),
+        connections: ADMIN_CONNECTIONS,
+        ..limits(config)
+    }
+}
