@@ -203,7 +203,7 @@ fn ping(stream: &mut dyn Stream) -> anyhow::Result<ExitCode> {
 }
 
 /// A server may answer before it has read everything, and close: what it says then is still worth reading.
-fn send(stream: &mut dyn Stream, request: &[u8]) -> anyhow::Result<()> {
+pub(super) fn send(stream: &mut dyn Stream, request: &[u8]) -> anyhow::Result<()> {
     match stream.write_all(request) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(error).context("the request cannot be sent")
@@ -212,13 +212,13 @@ fn send(stream: &mut dyn Stream, request: &[u8]) -> anyhow::Result<()> {
     }
 }
 
-fn read_all(stream: &mut dyn Stream) -> anyhow::Result<Bytes> {
+pub(super) fn read_all(stream: &mut dyn Stream) -> anyhow::Result<Bytes> {
     let mut answer = Vec::new();
     stream.take(ANSWER_MAX).read_to_end(&mut answer).context("the answer cannot be read")?;
     Ok(answer.into())
 }
 
-fn split(mut answer: Bytes) -> anyhow::Result<(response::Parts, Bytes)> {
+pub(super) fn split(mut answer: Bytes) -> anyhow::Result<(response::Parts, Bytes)> {
     let limits = Limits { head: 1 << 20, ..Limits::default() };
     let (parts, end) = cgi::response(&answer, &limits)
         .map_err(|error| anyhow!("the answer makes no sense: {error}"))?

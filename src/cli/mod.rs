@@ -1,11 +1,14 @@
 //! The command line: a file a verb, and the exit code that says how it went.
 
+mod admin;
 mod call;
 mod check;
 mod models;
 mod paint;
+mod reload;
 mod serve;
 mod settings;
+mod status;
 
 use crate::{
     config::{self, Config, Overrides},
@@ -33,6 +36,10 @@ enum Verb {
     Call(call::Call),
     /// Check the configuration, ONNX Runtime and every model, like `nginx -t`
     Check(check::Check),
+    /// Have a running server read its configuration and models again, and wait for that
+    Reload(reload::Reload),
+    /// Say how a running server and its models stand
+    Status(status::Status),
 }
 
 /// Where the configuration comes from.
@@ -106,6 +113,8 @@ pub fn main() -> ExitCode {
         Verb::Serve(serve) => serve.run(),
         Verb::Call(call) => call.run(),
         Verb::Check(check) => check.run(),
+        Verb::Reload(reload) => reload.run(),
+        Verb::Status(status) => status.run(),
     };
     done.unwrap_or_else(|error| {
         tell(&error);
