@@ -6,8 +6,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends with its first surprise")]
 
+mod admin;
+mod broken_models;
 mod commands;
 mod configuration;
+mod deployment;
 mod errors;
 mod files;
 mod front_ends;
@@ -17,7 +20,9 @@ mod library;
 mod life;
 mod pool;
 mod predict;
+mod reload;
 mod statistics;
+mod tiny;
 mod uwsgi;
 mod v1;
 mod v2;
