@@ -113,7 +113,7 @@ fn a_second_signal_does_not_wait() {
 fn a_socket_that_is_served_is_not_taken() {
     let server = Server::start();
     let output = predictd()
-        .args(["serve", "--models"])
+        .args(["serve", "--admin", "", "--models"])
         .arg(crate::harness::source("models"))
         .arg("--listen")
         .arg(format!("unix:{}", server.socket().display()))
@@ -135,7 +135,7 @@ fn a_socket_left_by_a_killed_server_is_replaced() {
     process.wait();
     assert!(socket.exists() && kept.exists());
     let mut command = predictd();
-    command.args(["serve", "--models"]).arg(crate::harness::source("models"));
+    command.args(["serve", "--admin", "", "--models"]).arg(crate::harness::source("models"));
     command.arg("--listen").arg(format!("unix:{}", socket.display()));
     let process = crate::harness::Process::start(command);
     process.wait_for_line("ready");

@@ -45,7 +45,9 @@ fn version_of(answer: &Value) -> u64 {
 
 /// Sixteen clients by three wires while `rounds` versions follow each other: each is of `elements` numbers.
 fn replace_under_load(rounds: u64, elements: usize) {
-    let deployment = Deployment::of(&[("m/1/model.onnx", &constant(1.0, elements))]);
+    // A line for each request is more than a test should keep.
+    let config = "[log]\naccess = false";
+    let deployment = Deployment::with(config, &[("m/1/model.onnx", &constant(1.0, elements))]);
     let fronts = [Pass::Uwsgi, Pass::FastCgi, Pass::Http].map(|pass| Nginx::by(&deployment.server, pass));
     let (over, answers) = (AtomicBool::new(false), AtomicUsize::new(0));
     let body = json!({"inputs": [{"name": "x", "shape": [3, 1], "datatype": "FP32", "data": [0, 1, 2]}]})
