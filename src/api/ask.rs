@@ -3,7 +3,10 @@
 //! What costs little is read where it is: less than to have a worker do it first. Other bodies, and every answer, are the
 //! pool's work; the I/O thread only moves bytes.
 
-use super::error::Error;
+use super::{
+    encoding::{self, Accepted, Coding, Packed},
+    error::Error,
+};
 use crate::{
     pool::{Inputs, Order, Prepared},
     serving::{Model, Served},
@@ -11,10 +14,13 @@ use crate::{
 };
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
 use predictd_protocol::inference::tensor::Tensor;
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -26,10 +32,33 @@ pub(super) const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-
 
 /// What a request says of itself, whatever it is for.
 pub(super) struct Call {
-    /// Its name.
-    pub request: RequestId,
+    request: RequestId,
     /// How long it may take, from now.
-    pub deadline: Duration,
+    deadline: Duration,
+    packed: Option<Packed>,
+    accepted: Accepted,
+}
+
+impl Call {
+    /// A request that has just come, for a model of that deadline.
+    pub(super) fn of(
+        headers: &HeaderMap,
+        extensions: &Extensions,
+        deadline: Duration,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            // As the wires have given it.
+            request: extensions.get().cloned().unwrap_or_else(RequestId::random),
+            deadline,
+            packed: Packed::of(headers, extensions)?,
+            accepted: Accepted::of(headers),
+        })
+    }
+
+    /// Whether the body has to be uncompressed before it can be looked at.
+    pub(super) fn is_packed(&self) -> bool {
+        self.packed.is_some()
+    }
 }
 
 /// What has been read of a body.
@@ -48,17 +77,28 @@ pub(super) struct Answer {
     body: Vec<u8>,
     /// How much of it is JSON, if not all.
     header_length: Option<usize>,
+    coding: Option<Coding>,
+    /// Before it was compressed.
+    length: usize,
     work: Work,
 }
 
 impl Answer {
     pub(super) fn json(body: Vec<u8>) -> Self {
-        Self { body, ..Self::default() }
+        Self::binary(body, None)
     }
 
     /// JSON and behind it tensors as bytes, if there are any.
     pub(super) fn binary(body: Vec<u8>, header_length: Option<usize>) -> Self {
-        Self { body, header_length, ..Self::default() }
+        Self { length: body.len(), body, header_length, ..Self::default() }
+    }
+
+    /// In a coding that the client takes, if that is worth it.
+    fn packed(mut self, accepted: Accepted, is_wanted: impl Fn() -> bool) -> Self {
+        if let Some((coding, body)) = accepted.pack(&self.body, is_wanted) {
+            (self.coding, self.body) = (Some(coding), body);
+        }
+        self
     }
 }
 
@@ -73,13 +113,35 @@ impl IntoResponse for Answer {
         if let Some(length) = self.header_length {
             response.headers_mut().insert(HEADER_LENGTH, length.into());
         }
+        encoding::mark(response.headers_mut(), self.length, self.coding);
         response.extensions_mut().insert(self.work);
         response
     }
 }
 
+/// What the reading of a body leaves for the printing of its answer, and whether anybody waits for that.
+struct Exchange<A> {
+    wanted: OnceLock<A>,
+    over: AtomicBool,
+}
+
+impl<A> Exchange<A> {
+    fn goes_on(&self) -> bool {
+        !self.over.load(Ordering::Relaxed)
+    }
+}
+
+/// Who waits. Dropped, there is nobody.
+struct Caller<A>(Arc<Exchange<A>>);
+
+impl<A> Drop for Caller<A> {
+    fn drop(&mut self) {
+        self.0.over.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Has `model` answer a body: `read` makes tensors of it, going through `effort` of its bytes, and `print` the answer of the
-/// outputs.
+/// outputs. A compressed body is a worker's, however small it is: nobody knows what it grows to.
 pub(super) async fn ask<A: Send + Sync + 'static>(
     model: &Served,
     mut call: Call,
@@ -88,17 +150,23 @@ pub(super) async fn ask<A: Send + Sync + 'static>(
     read: impl FnOnce(&Model, &Bytes) -> Result<Asked<A>, Error> + Send + 'static,
     print: impl FnOnce(&Model, &A, &[Tensor]) -> Result<Answer, Error> + Send + 'static,
 ) -> Result<Answer, Error> {
-    // Known when the body has been read, which may be here or on a worker, and needed for the answer.
-    let wanted: Arc<OnceLock<A>> = Arc::default();
+    let here = effort <= SMALL && !call.is_packed();
+    let exchange = Arc::new(Exchange { wanted: OnceLock::new(), over: AtomicBool::new(false) });
+    let _caller = Caller(Arc::clone(&exchange));
     let read = {
-        let (model, wanted) = (Arc::clone(&model.model), Arc::clone(&wanted));
+        let (model, exchange) = (Arc::clone(&model.model), Arc::clone(&exchange));
+        let packed = call.packed.take();
         move || {
+            let body = match packed {
+                None => body,
+                Some(packed) => packed.unpack(&body, || exchange.goes_on())?,
+            };
             let asked = read(&model, &body)?;
-            let _ = wanted.set(asked.wanted);
+            let _ = exchange.wanted.set(asked.wanted);
             Ok::<_, Error>(Prepared { tensors: asked.inputs, timeout: asked.timeout })
         }
     };
-    let inputs = if effort <= SMALL {
+    let inputs = if here {
         let Prepared { tensors, timeout } = read()?;
         call.deadline = timeout.map_or(call.deadline, |timeout| timeout.min(call.deadline));
         Inputs::Ready(tensors)
@@ -106,23 +174,26 @@ pub(super) async fn ask<A: Send + Sync + 'static>(
         Inputs::Later { prepare: Box::new(read), rows: 1 }
     };
     let print = {
-        let model = Arc::clone(&model.model);
+        let (model, accepted) = (Arc::clone(&model.model), call.accepted);
         move |outputs: Vec<Tensor>| {
-            print(&model, wanted.get().expect("the body was read before the model ran"), &outputs)
+            let wanted = exchange.wanted.get().expect("the body was read before the model ran");
+            let answer = print(&model, wanted, &outputs)?;
+            drop(outputs);
+            Ok(answer.packed(accepted, || exchange.goes_on()))
         }
     };
-    let (answer, work) = run(model, call, inputs, print).await?;
+    let (answer, work) = run(model, call.request, call.deadline, inputs, print).await?;
     Ok(Answer { work, ..answer })
 }
 
 /// Has the pool run `model` and make an answer of its outputs.
 pub(super) async fn run<T: Send + 'static>(
     model: &Served,
-    call: Call,
+    request: RequestId,
+    deadline: Duration,
     inputs: Inputs<Error>,
     finish: impl FnOnce(Vec<Tensor>) -> Result<T, Error> + Send + 'static,
 ) -> Result<(T, Work), Error> {
-    let Call { request, deadline } = call;
     let order = Order { request, deadline, inputs };
     let ticket = model.lane.submit(order, finish).map_err(|why| Error::Busy(model.name.clone(), why))?;
     ticket.await.map_err(|failure| Error::of(&model.name, failure))

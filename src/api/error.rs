@@ -1,11 +1,12 @@
 //! One table from what went wrong to status, text and metric label.
 
-use super::admin;
+use super::{admin, encoding::CodingError};
 use crate::{
     model::folder::ModelName,
     pool::{Failure, Rejected},
     recipe::PictureError,
     serving::{InputError, Lookup, Refusal},
+    wire::Overgrown,
 };
 use axum::{
     extract::rejection::PathRejection,
@@ -60,6 +61,9 @@ pub enum Error {
     /// The model does not take what was sent.
     #[error("{0}")]
     MediaType(String),
+    /// A compressed body cannot be read.
+    #[error(transparent)]
+    Coding(#[from] CodingError),
     /// The tensors are not the model's.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -126,7 +130,10 @@ impl Error {
             Self::NotLoaded(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::StillLoading { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::MediaType(_) | Self::Coding(CodingError::Unknown(_)) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Coding(CodingError::Overgrown(Overgrown::TooLarge(_))) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Coding(CodingError::Overgrown(Overgrown::Exhausted(_))) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Coding(_) => StatusCode::BAD_REQUEST,
             Self::Image(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Model(..) | Self::Panicked(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Busy(..) => StatusCode::SERVICE_UNAVAILABLE,
@@ -142,6 +149,9 @@ impl IntoResponse for Error {
         let mut response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if matches!(self, Self::Coding(CodingError::Unknown(_))) {
+            response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
         }
         response
     }

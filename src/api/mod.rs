@@ -2,6 +2,7 @@
 
 pub mod admin;
 mod ask;
+mod encoding;
 mod error;
 mod health;
 mod model_config;
@@ -17,11 +18,11 @@ use crate::{
     serving::{Loader, Models},
     telemetry::RequestId,
 };
-use ask::Call;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, State},
-    routing::{any, get, post},
+    middleware,
+    routing::{MethodRouter, any, get, post},
 };
 use http::{Method, Uri};
 use predictd_protocol::inference::{tensor::Tensor, v2::Input};
@@ -80,14 +81,8 @@ impl App {
     pub async fn infer(&self, name: &str, inputs: Vec<Input>) -> Result<Vec<Tensor>, Error> {
         let model = self.models.find(name, None)?;
         let inputs = Inputs::Ready(model.arrange(inputs)?);
-        let call = Call { request: RequestId::random(), deadline: model.deadline };
-        Ok(ask::run(&model, call, inputs, Ok).await?.0)
+        Ok(ask::run(&model, RequestId::random(), model.deadline, inputs, Ok).await?.0)
     }
-}
-
-/// The request's id as the wires have given it.
-fn request_id(extensions: &http::Extensions) -> RequestId {
-    extensions.get().cloned().unwrap_or_else(RequestId::random)
 }
 
 /// All public routes.
@@ -101,24 +96,29 @@ fn routes() -> Router<App> {
         .route("/v2/", get(health::server))
         .route("/v2/health/live", get(health::live))
         .route("/v2/health/ready", get(health::ready))
-        .route("/v2/models/stats", get(statistics::all))
-        .route("/v2/models/{model}", get(v2::metadata))
-        .route("/v2/models/{model}/config", get(model_config::config))
-        .route("/v2/models/{model}/stats", get(statistics::of_model))
+        .route("/v2/models/stats", told(get(statistics::all)))
+        .route("/v2/models/{model}", told(get(v2::metadata)))
+        .route("/v2/models/{model}/config", told(get(model_config::config)))
+        .route("/v2/models/{model}/stats", told(get(statistics::of_model)))
         .route("/v2/models/{model}/ready", get(v2::ready))
         .route("/v2/models/{model}/infer", post(v2::infer))
-        .route("/v2/models/{model}/versions/{version}", get(v2::metadata))
-        .route("/v2/models/{model}/versions/{version}/config", get(model_config::config))
-        .route("/v2/models/{model}/versions/{version}/stats", get(statistics::of_model))
+        .route("/v2/models/{model}/versions/{version}", told(get(v2::metadata)))
+        .route("/v2/models/{model}/versions/{version}/config", told(get(model_config::config)))
+        .route("/v2/models/{model}/versions/{version}/stats", told(get(statistics::of_model)))
         .route("/v2/models/{model}/versions/{version}/ready", get(v2::ready))
         .route("/v2/models/{model}/versions/{version}/infer", post(v2::infer))
-        .route("/v1/models", get(v1::list))
+        .route("/v1/models", told(get(v1::list)))
         .route("/v1/models/{model}", any(v1::model))
-        .route("/v1/models/{model}/metadata", get(v1::metadata))
+        .route("/v1/models/{model}/metadata", told(get(v1::metadata)))
         .route("/v1/models/{model}/versions/{version}", any(v1::model))
-        .route("/v1/models/{model}/versions/{version}/metadata", get(v1::metadata))
+        .route("/v1/models/{model}/versions/{version}/metadata", told(get(v1::metadata)))
         .route("/v1/models/{model}/labels/{label}", any(v1::label))
         .route("/predict/{model}", post(predict::predict))
+}
+
+/// What runs no model, and may be long enough to be compressed where it is.
+fn told(methods: MethodRouter<App>) -> MethodRouter<App> {
+    methods.layer(middleware::from_fn(encoding::pack_told))
 }
 
 /// What holds for all routes.

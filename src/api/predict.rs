@@ -4,7 +4,6 @@ use super::{
     AppState,
     ask::{Answer, Asked, Call, SMALL, ask},
     error::Error,
-    request_id,
 };
 use crate::{
     recipe::{self, classification},
@@ -45,9 +44,9 @@ pub(super) async fn predict(
     let top_k = params.top_k.as_deref().map(top_k).transpose()?;
     let asked = params.timeout.as_deref().map(timeout).transpose()?;
     let deadline = asked.map_or(model.deadline, |asked| asked.min(model.deadline));
-    let call = Call { request: request_id(&extensions), deadline };
+    let call = Call::of(&headers, &extensions, deadline)?;
     let mut kind = Kind::of(&headers)?;
-    if body.len() <= SMALL {
+    if body.len() <= SMALL && !call.is_packed() {
         kind = kind.or_sniffed(&model, &body)?;
     }
     let effort = match kind {

@@ -6,7 +6,6 @@ use super::{
     AppState,
     ask::{Answer, Asked, Call, ask},
     error::Error,
-    request_id,
 };
 use crate::{
     pool::Rejected,
@@ -18,7 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{Extensions, Method, Uri, header};
+use http::{Extensions, HeaderMap, Method, Uri, header};
 use predictd_protocol::inference::{
     spec::TensorSpec,
     tensor::Tensor,
@@ -62,6 +61,7 @@ pub(super) async fn model(
     target: InPath,
     method: Method,
     uri: Uri,
+    headers: HeaderMap,
     extensions: Extensions,
     body: Bytes,
 ) -> Result<Response, Error> {
@@ -79,7 +79,7 @@ pub(super) async fn model(
         }
         (Some("predict"), &Method::POST) => {
             let model = app.models.find(&target.model, version)?;
-            let call = Call { request: request_id(&extensions), deadline: model.deadline };
+            let call = Call::of(&headers, &extensions, model.deadline)?;
             let effort = body.len();
             return Ok(ask(&model, call, body, effort, read, print).await?.into_response());
         }

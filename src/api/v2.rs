@@ -4,7 +4,7 @@ use super::{
     AppState,
     ask::{Answer, Asked, Call, HEADER_LENGTH, ask},
     error::Error,
-    model_config, request_id,
+    model_config,
 };
 use crate::{pool::Rejected, recipe::ranking, serving::Model};
 use axum::{
@@ -85,7 +85,7 @@ pub(super) async fn infer(
         let wanted = Wanted::of(request, model)?;
         Ok(Asked { inputs: model.arrange(inputs)?, timeout, wanted })
     };
-    let call = Call { request: request_id(&extensions), deadline: model.deadline };
+    let call = Call::of(&headers, &extensions, model.deadline)?;
     ask(&model, call, body, effort, read, |model, wanted, outputs| wanted.print(model, outputs)).await
 }
 

@@ -19,7 +19,7 @@ struct State {
 /// More would be over the bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the requests under way fill the memory there is for them; try again in a moment")]
-pub(super) struct Exhausted;
+pub struct Exhausted;
 
 impl Budget {
     /// A bound of `limit` bytes.

@@ -2,7 +2,9 @@
 //!
 //! Reading never waits for writing, nor either for a handler.
 
-use super::{Handler, Limits, LiveLimits, budget::Share, connection, drain::Drain, exchange, socket::Socket};
+use super::{
+    Allowance, Handler, Limits, LiveLimits, budget::Share, connection, drain::Drain, exchange, socket::Socket,
+};
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode, response};
 use predictd_protocol::gateway::{
@@ -46,7 +48,7 @@ pub(super) async fn serve<H: Handler>(
     };
     let fed = connection.server.feed(&buffer);
     drop(buffer);
-    connection.fed(fed)?;
+    connection.fed(fed, &limits)?;
     connection.run(&mut socket, &live, drain).await?;
     if connection.server.lingers() {
         connection::linger(&mut socket).await;
@@ -98,7 +100,7 @@ impl<H: Handler> Connection<H> {
                 biased;
                 Some(answer) = self.answers.join_next() => self.answered(answer),
                 moved = poll_fn(|cx| poll_move(&mut self.server, socket, live, cx)) => match moved? {
-                    Moved::In(fed) => self.fed(fed)?,
+                    Moved::In(fed) => self.fed(fed, &live.now())?,
                     Moved::End => return Ok(()),
                     Moved::Out(sent) => {
                         self.server.advance(sent);
@@ -123,11 +125,12 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Acts on what the codec has read, and closes where it says so.
-    fn fed(&mut self, fed: Result<(), fastcgi::Error>) -> io::Result<()> {
+    fn fed(&mut self, fed: Result<(), fastcgi::Error>, limits: &Limits) -> io::Result<()> {
         self.progress = Instant::now();
         while let Some(event) = self.server.poll() {
             match event {
-                Event::Request { id, request, body } => {
+                Event::Request { id, mut request, body } => {
+                    Allowance::grant(&mut request.parts, limits);
                     let body = self.share.part(&body).tie(body);
                     self.begin(id, request, body);
                 }

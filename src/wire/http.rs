@@ -1,6 +1,6 @@
 //! HTTP/1.1 by hyper, on the same sockets and by the same rules as the other wires.
 
-use super::{Handler, Limits, LiveLimits, connection, drain::Drain, exchange, socket::Socket};
+use super::{Allowance, Handler, Limits, LiveLimits, connection, drain::Drain, exchange, socket::Socket};
 use bytes::{Buf, Bytes};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery,
@@ -95,7 +95,10 @@ async fn answer<H: Handler>(
     join_repeated(&mut parts.headers);
     parts.uri = canonical(&parts.uri);
     let (mut parts, body) = match read(body, &limits).await {
-        Ok(body) => exchange::exchange(handler, Wire::Http, parts, body).await,
+        Ok(body) => {
+            Allowance::grant(&mut parts, &limits);
+            exchange::exchange(handler, Wire::Http, parts, body).await
+        }
         Err((status, reason)) => {
             let (mut parts, body) = exchange::refusal(Wire::Http, status, &reason);
             parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

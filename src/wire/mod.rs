@@ -3,6 +3,7 @@
 //! Whole in, whole out: a handler is called once its request's body is complete, and what it answers is sent with one
 //! Content-Length. When the client goes away, the handler's future is dropped, and with it whatever it waits for.
 
+mod allowance;
 mod budget;
 mod connection;
 mod connections;
@@ -15,7 +16,8 @@ mod listener;
 mod socket;
 mod uwsgi;
 
-pub use budget::Budget;
+pub use allowance::{Allowance, Growing, Overgrown};
+pub use budget::{Budget, Exhausted};
 pub use connections::Connections;
 pub use drain::Drain;
 pub use limits::{Limits, LiveLimits};

@@ -1,6 +1,6 @@
 //! One uwsgi connection: one request, one answer, closed. nginx never reuses it.
 
-use super::{Handler, Limits, connection, exchange, socket::Socket};
+use super::{Allowance, Handler, Limits, connection, exchange, socket::Socket};
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode, response};
 use predictd_protocol::gateway::{
@@ -22,7 +22,7 @@ pub(super) async fn serve<H: Handler>(
     limits: &Limits,
 ) -> io::Result<()> {
     let socket = &mut socket;
-    let (request, end) = loop {
+    let (mut request, end) = loop {
         match uwsgi::decode(&buffer, &limits.protocol) {
             Ok(Some(Packet::Request(request, end))) => break (request, end),
             Ok(Some(Packet::Ping)) => return socket.send_all(&uwsgi::PONG, &[]).await,
@@ -72,6 +72,7 @@ pub(super) async fn serve<H: Handler>(
     }
     body.truncate(length);
     let head_only = request.parts.method == Method::HEAD;
+    Allowance::grant(&mut request.parts, limits);
     let answer = exchange::exchange(handler, Wire::Uwsgi, request.parts, share.tie(Bytes::from(body)));
     let Some((parts, body)) = unless_closed(socket, answer).await else { return Ok(()) };
     answer_with(socket, &parts, &body, head_only, limits.write_timeout).await

@@ -11,6 +11,7 @@ mod broken_models;
 mod commands;
 mod configuration;
 mod deployment;
+mod encoding;
 mod errors;
 mod files;
 mod front_ends;

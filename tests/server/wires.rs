@@ -71,7 +71,7 @@ pub(crate) fn connect(server: &Server) -> UnixStream {
 }
 
 /// Reads one answer; the connection may go on.
-fn answer(wire: Wire, stream: &mut UnixStream) -> Reply {
+pub(crate) fn answer(wire: Wire, stream: &mut UnixStream) -> Reply {
     match wire {
         Wire::Uwsgi => {
             let mut answer = Vec::new();

@@ -9,6 +9,7 @@ const PLACES: &[(&str, &[&str], &str)] = &[
     ("nom", &["protocol/src/gateway/"], "parsers are the gateway's"),
     ("axum", &["src/api/", "examples/"], "routes are api's; wire answers by any service"),
     ("hyper", &["src/wire/"], "HTTP is a wire"),
+    ("flate2", &["src/api/encoding.rs", "tests/"], "compression has one file"),
     ("clap", &["src/cli/"], "the command line is cli's"),
     (
         "anyhow",
