@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod fastcgi;
+mod multipart;
 mod round_trip;
 mod uwsgi;
 mod v1;
@@ -12,6 +13,7 @@ mod v2_binary;
 mod v2_json;
 
 pub use fastcgi::{fastcgi_server, fastcgi_split};
+pub use multipart::multipart;
 pub use round_trip::fastcgi_round_trip;
 pub use uwsgi::uwsgi;
 pub use v1::v1;
@@ -24,7 +26,7 @@ use std::{ffi::OsString, fs, io};
 pub type Target = fn(&[u8]);
 
 /// All of them, by the name of their corpus.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("uwsgi", uwsgi),
     ("fastcgi_server", fastcgi_server),
     ("fastcgi_split", fastcgi_split),
@@ -32,6 +34,7 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("v2_json", v2_json),
     ("v2_binary", v2_binary),
     ("v1", v1),
+    ("multipart", multipart),
 ];
 
 /// Runs a target on files: how a finding is looked at without cargo-fuzz.
