@@ -2,8 +2,9 @@
 
 use super::{
     Batching, Rejected, Shared,
+    chore::Chore,
     crew::LaneId,
-    job::{Job, JobId, Request},
+    job::{Job, JobId, Request, Work},
     outcome::{Failed, Outcome, Slot},
 };
 use crate::{
@@ -99,7 +100,44 @@ impl Lane {
         };
         let now = Instant::now();
         let slot = Arc::new(Slot::new(Arc::clone(&self.statistics), now));
-        let work = Box::new(Request { prepare, finish: Some(finish), slot: Arc::clone(&slot) });
+        let work = Request { prepare, finish: Some(finish), slot: Arc::clone(&slot) };
+        self.queue(request, now, deadline, rows, tensors, work, slot)
+    }
+
+    /// Has a worker do `work` for a request, which is no run of the model. It is counted with the model's requests only where it
+    /// comes to nothing: else what is done with it will be.
+    ///
+    /// # Errors
+    /// Where there is no room, or the model is closed.
+    pub fn chore<T, E, F>(
+        &self,
+        request: RequestId,
+        deadline: Duration,
+        work: F,
+    ) -> Result<Ticket<T, E>, Rejected>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        F: FnOnce() -> Result<T, E> + Send + 'static,
+    {
+        let now = Instant::now();
+        let slot = Arc::new(Slot::new(Arc::clone(&self.statistics), now));
+        let work = Chore { work: Some(work), submitted: now, slot: Arc::clone(&slot) };
+        self.queue(request, now, deadline, 1, None, work, slot)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "they are the parts of a job")]
+    fn queue<T: Send + 'static, E: Send + 'static>(
+        &self,
+        request: RequestId,
+        now: Instant,
+        deadline: Duration,
+        rows: usize,
+        tensors: Option<Vec<Tensor>>,
+        work: impl Work + 'static,
+        slot: Arc<Slot<T, E>>,
+    ) -> Result<Ticket<T, E>, Rejected> {
+        let work = Box::new(work);
         let mut schedule = self.shared.monitor.lock();
         let id = schedule.next_job();
         let job = Job {

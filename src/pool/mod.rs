@@ -13,10 +13,12 @@
 //! | `monitor` | who sleeps, and who is woken |
 //! | `lane` | where the requests for one model come in |
 //! | `job` | a request, and what is to be done for it |
+//! | `chore` | what else is to be done for one |
 //! | `outcome`, `ticket` | what becomes of it, how that is counted, and its way to who waits |
 //! | `worker`, `watchdog` | the threads |
 
 mod batch;
+mod chore;
 mod crew;
 mod job;
 mod lane;

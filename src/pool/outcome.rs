@@ -70,6 +70,11 @@ impl<T, E> Slot<T, E> {
         self.cell.set(Ok((answer, timing)), || self.statistics.answered(rows, &timing, execution, now));
     }
 
+    /// Leaves what is not an answer yet: that will be counted, and not this.
+    pub(super) fn hand_over(&self, made: T, timing: Timing) {
+        self.cell.set(Ok((made, timing)), || {});
+    }
+
     /// Leaves word that there is no answer; false where there is an outcome already.
     pub(super) fn fail_with(&self, reason: Reason, failure: Failure<E>) -> bool {
         self.cell.set(Err(failure), || self.statistics.failed(reason, self.submitted.elapsed()))

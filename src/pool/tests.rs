@@ -101,6 +101,37 @@ async fn what_a_request_does_wrong_is_its_own() {
 }
 
 #[tokio::test]
+async fn a_chore_is_done_in_turn_and_is_no_run() {
+    let pool = pool(1);
+    let (lane, begins, release) = held(&pool, 2);
+    let long = Duration::from_secs(30);
+    let chore = |work: fn() -> Result<i32, String>| lane.chore(RequestId::random(), long, work);
+    let done = chore(|| Ok(7)).unwrap().await.unwrap();
+    assert_eq!((done.0, done.1.run, done.1.batch_rows), (7, Duration::ZERO, 0));
+    assert_eq!(chore(|| Err("no".into())).unwrap().await.unwrap_err(), Failure::Work("no".into()));
+    assert_eq!(chore(|| panic!("on purpose")).unwrap().await.unwrap_err(), Failure::Panicked);
+    // The only worker is busy.
+    let run = submit(&lane, 1);
+    begins.recv().unwrap();
+    let short = Duration::from_millis(20);
+    let late = lane.chore(RequestId::random(), short, || Ok::<_, String>(()));
+    assert_eq!(late.unwrap().await.unwrap_err(), Failure::Deadline(short));
+    let (done, undone) = mpsc::sync_channel(1);
+    let left = lane.chore(RequestId::random(), long, move || Ok::<_, String>(done.send(())));
+    drop(left);
+    let waits = [chore(|| Ok(1)), chore(|| Ok(2))];
+    assert!(matches!(chore(|| Ok(3)), Err(Rejected::Full(2))));
+    release.send(()).unwrap();
+    run.await.unwrap();
+    for (ticket, expected) in waits.into_iter().zip(1..) {
+        assert_eq!(ticket.unwrap().await.unwrap().0, expected);
+    }
+    let figures = lane.statistics().figures();
+    assert_eq!((figures.answered, figures.failed().count), (1, 5), "those that came to nothing are counted");
+    assert_eq!(undone.try_recv(), Err(mpsc::TryRecvError::Disconnected), "nobody waited for it");
+}
+
+#[tokio::test]
 async fn what_waits_together_runs_together_and_each_gets_its_rows() {
     let pool = pool(1);
     let (lane, begins, release) = held(&pool, 32);
