@@ -31,6 +31,7 @@ pub(super) const SMALL: usize = 64 * 1024;
 pub(super) const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
 /// What a request says of itself, whatever it is for.
+#[derive(Clone)]
 pub(super) struct Call {
     request: RequestId,
     /// How long it may take, from now.
@@ -40,6 +41,11 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// Our own, for a model of that deadline.
+    pub(super) fn of_ours(deadline: Duration) -> Self {
+        Self { request: RequestId::random(), deadline, packed: None, accepted: Accepted::default() }
+    }
+
     /// A request that has just come, for a model of that deadline.
     pub(super) fn of(
         headers: &HeaderMap,
@@ -53,6 +59,21 @@ impl Call {
             packed: Packed::of(headers, extensions)?,
             accepted: Accepted::of(headers),
         })
+    }
+
+    /// How long it may take.
+    pub(super) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// The same call, after `taken` of its time.
+    pub(super) fn after(&self, taken: Duration) -> Self {
+        Self { deadline: self.deadline.saturating_sub(taken), ..self.clone() }
+    }
+
+    /// What its client takes.
+    pub(super) fn accepted(&self) -> Accepted {
+        self.accepted
     }
 
     /// Whether the body has to be uncompressed before it can be looked at.
@@ -93,8 +114,13 @@ impl Answer {
         Self { length: body.len(), body, header_length, ..Self::default() }
     }
 
+    /// That it took this to make it.
+    pub(super) fn after(self, work: Work) -> Self {
+        Self { work, ..self }
+    }
+
     /// In a coding that the client takes, if that is worth it.
-    fn packed(mut self, accepted: Accepted, is_wanted: impl Fn() -> bool) -> Self {
+    pub(super) fn packed(mut self, accepted: Accepted, is_wanted: impl Fn() -> bool) -> Self {
         if let Some((coding, body)) = accepted.pack(&self.body, is_wanted) {
             (self.coding, self.body) = (Some(coding), body);
         }
@@ -120,13 +146,22 @@ impl IntoResponse for Answer {
 }
 
 /// What the reading of a body leaves for the printing of its answer, and whether anybody waits for that.
-struct Exchange<A> {
+pub(super) struct Exchange<A> {
     wanted: OnceLock<A>,
     over: AtomicBool,
 }
 
 impl<A> Exchange<A> {
-    fn goes_on(&self) -> bool {
+    fn new() -> (Arc<Self>, Caller<A>) {
+        let exchange = Arc::new(Self { wanted: OnceLock::new(), over: AtomicBool::new(false) });
+        (Arc::clone(&exchange), Caller(exchange))
+    }
+
+    pub(super) fn wanted(&self) -> &A {
+        self.wanted.get().expect("the body was read before the model ran")
+    }
+
+    pub(super) fn goes_on(&self) -> bool {
         !self.over.load(Ordering::Relaxed)
     }
 }
@@ -144,23 +179,44 @@ impl<A> Drop for Caller<A> {
 /// outputs. A compressed body is a worker's, however small it is: nobody knows what it grows to.
 pub(super) async fn ask<A: Send + Sync + 'static>(
     model: &Served,
-    mut call: Call,
+    call: Call,
     body: Bytes,
     effort: usize,
     read: impl FnOnce(&Model, &Bytes) -> Result<Asked<A>, Error> + Send + 'static,
     print: impl FnOnce(&Model, &A, &[Tensor]) -> Result<Answer, Error> + Send + 'static,
 ) -> Result<Answer, Error> {
+    let accepted = call.accepted;
+    let print = move |model: &Model, exchange: &Exchange<A>, outputs: Vec<Tensor>| {
+        let answer = print(model, exchange.wanted(), &outputs)?;
+        drop(outputs);
+        Ok(answer.packed(accepted, || exchange.goes_on()))
+    };
+    let (answer, work) = begin(model, call, body, effort, read, print)?.await?;
+    Ok(answer.after(work))
+}
+
+/// The same for an answer of any kind, and queued already when this returns.
+pub(super) fn begin<A, T, R, P>(
+    model: &Served,
+    mut call: Call,
+    body: Bytes,
+    effort: usize,
+    read: R,
+    print: P,
+) -> Result<impl Future<Output = Result<(T, Work), Error>> + use<A, T, R, P>, Error>
+where
+    A: Send + Sync + 'static,
+    T: Send + 'static,
+    R: FnOnce(&Model, &Bytes) -> Result<Asked<A>, Error> + Send + 'static,
+    P: FnOnce(&Model, &Exchange<A>, Vec<Tensor>) -> Result<T, Error> + Send + 'static,
+{
     let here = effort <= SMALL && !call.is_packed();
-    let exchange = Arc::new(Exchange { wanted: OnceLock::new(), over: AtomicBool::new(false) });
-    let _caller = Caller(Arc::clone(&exchange));
+    let (exchange, caller) = Exchange::new();
     let read = {
         let (model, exchange) = (Arc::clone(&model.model), Arc::clone(&exchange));
         let packed = call.packed.take();
         move || {
-            let body = match packed {
-                None => body,
-                Some(packed) => packed.unpack(&body, || exchange.goes_on())?,
-            };
+            let body = unpacked(packed, body, &exchange)?;
             let asked = read(&model, &body)?;
             let _ = exchange.wanted.set(asked.wanted);
             Ok::<_, Error>(Prepared { tensors: asked.inputs, timeout: asked.timeout })
@@ -174,27 +230,55 @@ pub(super) async fn ask<A: Send + Sync + 'static>(
         Inputs::Later { prepare: Box::new(read), rows: 1 }
     };
     let print = {
-        let (model, accepted) = (Arc::clone(&model.model), call.accepted);
-        move |outputs: Vec<Tensor>| {
-            let wanted = exchange.wanted.get().expect("the body was read before the model ran");
-            let answer = print(&model, wanted, &outputs)?;
-            drop(outputs);
-            Ok(answer.packed(accepted, || exchange.goes_on()))
-        }
+        let model = Arc::clone(&model.model);
+        move |outputs: Vec<Tensor>| print(&model, &exchange, outputs)
     };
-    let (answer, work) = run(model, call.request, call.deadline, inputs, print).await?;
-    Ok(Answer { work, ..answer })
+    let done = run(model, &call, inputs, print)?;
+    Ok(async move {
+        let done = done.await;
+        drop(caller);
+        done
+    })
 }
 
-/// Has the pool run `model` and make an answer of its outputs.
-pub(super) async fn run<T: Send + 'static>(
+/// Has `work` done with a body: here if that is small, else by a worker.
+pub(super) async fn with_body<T: Send + 'static>(
     model: &Served,
-    request: RequestId,
-    deadline: Duration,
-    inputs: Inputs<Error>,
-    finish: impl FnOnce(Vec<Tensor>) -> Result<T, Error> + Send + 'static,
+    call: &mut Call,
+    body: Bytes,
+    work: impl FnOnce(Bytes) -> Result<T, Error> + Send + 'static,
 ) -> Result<(T, Work), Error> {
-    let order = Order { request, deadline, inputs };
-    let ticket = model.lane.submit(order, finish).map_err(|why| Error::Busy(model.name.clone(), why))?;
+    if body.len() <= SMALL && !call.is_packed() {
+        return Ok((work(body)?, Work::default()));
+    }
+    let (exchange, _caller) = Exchange::<()>::new();
+    let packed = call.packed.take();
+    let work = move || work(unpacked(packed, body, &exchange)?);
+    let ticket = model.lane.chore(call.request.clone(), call.deadline, work);
+    let ticket = ticket.map_err(|why| Error::Busy(model.name.clone(), why))?;
     ticket.await.map_err(|failure| Error::of(&model.name, failure))
+}
+
+fn unpacked<A>(packed: Option<Packed>, body: Bytes, exchange: &Exchange<A>) -> Result<Bytes, Error> {
+    match packed {
+        None => Ok(body),
+        Some(packed) => Ok(packed.unpack(&body, || exchange.goes_on())?),
+    }
+}
+
+/// Has the pool run `model` and make an answer of its outputs; queued already when this returns.
+pub(super) fn run<T, F>(
+    model: &Served,
+    call: &Call,
+    inputs: Inputs<Error>,
+    finish: F,
+) -> Result<impl Future<Output = Result<(T, Work), Error>> + use<T, F>, Error>
+where
+    T: Send + 'static,
+    F: FnOnce(Vec<Tensor>) -> Result<T, Error> + Send + 'static,
+{
+    let (model, lane) = (Arc::clone(&model.model), &model.lane);
+    let order = Order { request: call.request.clone(), deadline: call.deadline, inputs };
+    let ticket = lane.submit(order, finish).map_err(|why| Error::Busy(model.name.clone(), why))?;
+    Ok(async move { ticket.await.map_err(|failure| Error::of(&model.name, failure)) })
 }

@@ -149,7 +149,7 @@ impl Packed {
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// What a client takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Accepted {
     coding: Option<Coding>,
     /// Whether it would rather have a small body compressed than not.
@@ -160,7 +160,7 @@ impl Accepted {
     /// The coding that the client likes best, by `Accept-Encoding` (RFC 9110, section 12.5.3). A client that takes none of
     /// ours gets the body as it is, even where it says that it does not take that.
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        let none = Self { coding: None, always: false };
+        let none = Self::default();
         let Some(Ok(text)) = headers.get(header::ACCEPT_ENCODING).map(HeaderValue::to_str) else {
             return none;
         };

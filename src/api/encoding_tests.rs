@@ -165,7 +165,7 @@ fn the_client_chooses_the_coding() {
     for value in ["gzip, identity;q=0", "gzip, *;q=0", "*, identity;q=0"] {
         assert_eq!(of(value), (Some("gzip"), true), "{value}");
     }
-    assert_eq!(Accepted::of(&HeaderMap::new()), Accepted { coding: None, always: false });
+    assert_eq!(Accepted::of(&HeaderMap::new()), Accepted::default());
 }
 
 #[test]

@@ -64,6 +64,12 @@ pub enum Error {
     /// A compressed body cannot be read.
     #[error(transparent)]
     Coding(#[from] CodingError),
+    /// A form has too much in it.
+    #[error("{0}")]
+    TooLarge(String),
+    /// One part of a form is the cause.
+    #[error("{0}: {1}")]
+    Part(String, Box<Error>),
     /// The tensors are not the model's.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -134,6 +140,8 @@ impl Error {
             Self::Coding(CodingError::Overgrown(Overgrown::TooLarge(_))) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Coding(CodingError::Overgrown(Overgrown::Exhausted(_))) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Coding(_) => StatusCode::BAD_REQUEST,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Part(_, error) => error.status(),
             Self::Image(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Model(..) | Self::Panicked(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Busy(..) => StatusCode::SERVICE_UNAVAILABLE,

@@ -16,7 +16,6 @@ pub use error::Error;
 use crate::{
     pool::{Inputs, Pool},
     serving::{Loader, Models},
-    telemetry::RequestId,
 };
 use axum::{
     Router,
@@ -81,7 +80,7 @@ impl App {
     pub async fn infer(&self, name: &str, inputs: Vec<Input>) -> Result<Vec<Tensor>, Error> {
         let model = self.models.find(name, None)?;
         let inputs = Inputs::Ready(model.arrange(inputs)?);
-        Ok(ask::run(&model, RequestId::random(), model.deadline, inputs, Ok).await?.0)
+        Ok(ask::run(&model, &ask::Call::of_ours(model.deadline), inputs, Ok)?.await?.0)
     }
 }
 

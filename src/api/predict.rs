@@ -1,18 +1,19 @@
-//! `POST /predict/{model}`: a picture, JSON, or raw bytes; the answer as a person would want it.
+//! `POST /predict/{model}`: a picture, JSON, raw bytes, or a form of these; the answer as a person would want it.
+
+mod form;
+mod results;
 
 use super::{
     AppState,
     ask::{Answer, Asked, Call, SMALL, ask},
     error::Error,
 };
-use crate::{
-    recipe::{self, classification},
-    serving::Model,
-};
+use crate::{recipe, serving::Model};
 use axum::extract::{Path, Query, State, rejection::PathRejection};
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, Uri, header};
+use http::{Extensions, HeaderMap, HeaderValue, Uri, header};
 use predictd_protocol::inference::{
+    multipart::{self, Boundary},
     nested,
     predict::{self, Body},
     tensor::{self, Tensor},
@@ -45,7 +46,13 @@ pub(super) async fn predict(
     let asked = params.timeout.as_deref().map(timeout).transpose()?;
     let deadline = asked.map_or(model.deadline, |asked| asked.min(model.deadline));
     let call = Call::of(&headers, &extensions, deadline)?;
-    let mut kind = Kind::of(&headers)?;
+    let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let content_type = String::from_utf8_lossy(content_type);
+    let bad_request = |error: multipart::Error| Error::BadRequest(error.to_string());
+    if let Some(boundary) = Boundary::of(&content_type).map_err(bad_request)? {
+        return form::predict(&model, call, body, boundary, app.pixels(), top_k).await;
+    }
+    let mut kind = Kind::of(&content_type)?;
     if body.len() <= SMALL && !call.is_packed() {
         kind = kind.or_sniffed(&model, &body)?;
     }
@@ -58,17 +65,28 @@ pub(super) async fn predict(
     };
     let pixels = app.pixels();
     let read = move |model: &Model, body: &Bytes| {
-        let inputs = model.arrange(match kind.or_sniffed(model, body)? {
-            Kind::Image => from_image(model, body, pixels)?,
-            Kind::Raw => from_raw(model, body)?,
-            Kind::Json | Kind::Unsaid => from_json(model, body)?,
-        })?;
-        let rows = inputs.first().and_then(|input| input.shape().first().copied());
-        Ok(Asked { inputs, timeout: None, wanted: rows })
+        rows(
+            model,
+            match kind.or_sniffed(model, body)? {
+                Kind::Image => from_image(model, body, pixels)?,
+                Kind::Raw => from_raw(model, body)?,
+                Kind::Json | Kind::Unsaid => from_json(model, body)?,
+            },
+        )
     };
-    let print =
-        move |model: &Model, rows: &Option<usize>, outputs: &[Tensor]| print(model, *rows, outputs, top_k);
+    let print = move |model: &Model, rows: &Option<usize>, outputs: &[Tensor]| {
+        let mut body = results::begin(model);
+        results::print(&mut body, model, *rows, outputs, top_k)?;
+        Ok(results::end(body))
+    };
     ask(&model, call, body, effort, read, print).await
+}
+
+/// Tensors for the model, and how many rows they seem to be.
+fn rows(model: &Model, inputs: Vec<Input>) -> Result<Asked<Option<usize>>, Error> {
+    let inputs = model.arrange(inputs)?;
+    let rows = inputs.first().and_then(|input| input.shape().first().copied());
+    Ok(Asked { inputs, timeout: None, wanted: rows })
 }
 
 fn top_k(text: &str) -> Result<usize, Error> {
@@ -93,10 +111,8 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(headers: &HeaderMap) -> Result<Self, Error> {
-        let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Self::Unsaid) };
-        let text = String::from_utf8_lossy(value.as_bytes());
-        let media_type = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    fn of(content_type: &str) -> Result<Self, Error> {
+        let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match &*media_type {
             // What curl says of --data-binary if it is not told better.
             "" | "application/x-www-form-urlencoded" => Ok(Self::Unsaid),
@@ -104,7 +120,8 @@ impl Kind {
             "application/octet-stream" => Ok(Self::Raw),
             image if image.starts_with("image/") => Ok(Self::Image),
             other => Err(Error::MediaType(format!(
-                "content type '{other}' is not taken here; send an image, application/json or application/octet-stream"
+                "content type '{other}' is not taken here; send an image, application/json, \
+                 application/octet-stream, or a form (multipart/form-data)"
             ))),
         }
     }
@@ -200,64 +217,4 @@ fn raw_shape(model: &Model, bytes: usize) -> Option<Vec<usize>> {
         true => Some([&[rows], &fixed[..]].concat()),
         false => (rows == 1).then_some(fixed),
     }
-}
-
-/// One result for each row, or one for all where the model knows no rows.
-fn print(
-    model: &Model,
-    rows: Option<usize>,
-    outputs: &[Tensor],
-    top_k: Option<usize>,
-) -> Result<Answer, Error> {
-    let by_row = rows
-        .filter(|rows| model.has_rows() && outputs.iter().all(|output| output.shape().first() == Some(rows)));
-    let mut body = Vec::with_capacity(256);
-    body.extend_from_slice(b"{\"model\":");
-    put(&mut body, model.name.as_str());
-    body.extend_from_slice(b",\"version\":");
-    put(&mut body, &model.version.to_string());
-    body.extend_from_slice(b",\"results\":[");
-    let specs = &model.engine.signature().outputs;
-    let scores = |recipe: &classification::Recipe| {
-        let at = specs.iter().position(|spec| spec.name == recipe.tensor());
-        &outputs[at.expect("the recipe was checked against the model")]
-    };
-    for row in 0..by_row.unwrap_or(1) {
-        if row > 0 {
-            body.push(b',');
-        }
-        let part = |output: &Tensor| match by_row {
-            Some(_) => output.row(row).expect("the first dimension was checked"),
-            None => output.clone(),
-        };
-        match &model.classes {
-            Some(recipe) => {
-                let classes = recipe
-                    .classes(&part(scores(recipe)), top_k)
-                    .map_err(|error| Error::Model(model.name.clone(), error.to_string()))?;
-                body.extend_from_slice(b"{\"classes\":");
-                put(&mut body, &classes);
-            }
-            None => {
-                body.extend_from_slice(b"{\"outputs\":{");
-                for (at, (spec, output)) in specs.iter().zip(outputs).enumerate() {
-                    if at > 0 {
-                        body.push(b',');
-                    }
-                    put(&mut body, &spec.name);
-                    body.push(b':');
-                    nested::write(&part(output), &mut body);
-                }
-                body.push(b'}');
-            }
-        }
-        body.push(b'}');
-    }
-    body.extend_from_slice(b"]}");
-    Ok(Answer::json(body))
-}
-
-fn put<T: serde::Serialize + ?Sized>(body: &mut Vec<u8>, value: &T) {
-    serde_json::to_writer(body, value)
-        .expect("a Vec takes every byte, and strings and numbers are valid JSON");
 }

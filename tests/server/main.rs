@@ -19,6 +19,7 @@ mod harness;
 mod leaving;
 mod library;
 mod life;
+mod multipart;
 mod pool;
 mod predict;
 mod reload;

@@ -1,0 +1,234 @@
+//! Several pictures or rows in one request, as browsers and `curl -F` send them.
+//!
+//! Each file is a request of its own to the pool, which prepares them on all workers, makes batches of them where the model
+//! can be batched, and takes no more at once than may wait. Whoever finishes the last one puts the answers together.
+
+use super::super::{
+    ask::{self, Answer, Call, Exchange, with_body},
+    error::Error,
+};
+use super::{from_image, from_raw, raw_shape, results, rows};
+use crate::{
+    recipe,
+    serving::{Model, Served},
+};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use predictd_protocol::inference::{
+    multipart::{self, Boundary, Part},
+    spec::TensorSpec,
+    tensor::Tensor,
+    v2::Input,
+};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+/// So many parts may a form have.
+const MAX_PARTS: usize = 1024;
+
+/// What is said in the query, and not by a field of the form.
+const PARAMETERS: [&str; 3] = ["version", "top_k", "timeout"];
+
+pub(super) async fn predict(
+    model: &Served,
+    call: Call,
+    body: Bytes,
+    boundary: Boundary,
+    pixels: u64,
+    top_k: Option<usize>,
+) -> Result<Answer, Error> {
+    let deadline = call.deadline();
+    answer(model, call, body, boundary, pixels, top_k).await.map_err(|error| match error {
+        // What was left for a part of the work means nothing to who has asked for the whole.
+        Error::Deadline { model, .. } => Error::Deadline { model, deadline },
+        error => error,
+    })
+}
+
+async fn answer(
+    model: &Served,
+    mut call: Call,
+    body: Bytes,
+    boundary: Boundary,
+    pixels: u64,
+    top_k: Option<usize>,
+) -> Result<Answer, Error> {
+    let begun = Instant::now();
+    let (files, taking_apart) =
+        with_body(model, &mut call, body, move |body| files(&body, &boundary)).await?;
+    let gathered = Arc::new(Gathered::new(files.len()));
+    let begin = |at: usize, file: &File| {
+        let (kind, place) = (file.kind, file.place.clone());
+        let (accepted, gathered) = (call.accepted(), Arc::clone(&gathered));
+        let read = move |model: &Model, body: &Bytes| rows(model, kind.read(model, body, pixels)?);
+        let print = move |model: &Model, exchange: &Exchange<Option<usize>>, outputs: Vec<Tensor>| {
+            let mut results = Vec::new();
+            results::print(&mut results, model, *exchange.wanted(), &outputs, top_k)?;
+            drop(outputs);
+            let answer =
+                gathered.put(at, results).map(|all| results::end([results::begin(model), all].concat()));
+            Ok(answer.map(|answer| answer.packed(accepted, || exchange.goes_on())))
+        };
+        let call = call.after(begun.elapsed());
+        match ask::begin(model, call, file.body.clone(), kind.effort(), read, print) {
+            Ok(done) => Ok(async move { done.await.map_err(|error| place.error(error)) }),
+            Err(error) => Err(place.error(error)),
+        }
+    };
+    // Half of what may wait, so that there is room for others.
+    let most = (model.batching.queue / 2).max(1);
+    let mut under_way = FuturesUnordered::new();
+    for (at, file) in files.iter().enumerate() {
+        if under_way.len() >= most {
+            under_way.next().await.transpose()?;
+        }
+        under_way.push(begin(at, file)?);
+    }
+    let mut answer = Answer::default();
+    while let Some(done) = under_way.next().await {
+        if let (Some(whole), mut work) = done? {
+            work.queue_wait += taking_apart.queue_wait;
+            work.prepare += taking_apart.prepare;
+            answer = whole.after(work);
+        }
+    }
+    Ok(answer)
+}
+
+/// What is in a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Image,
+    /// One row, raw.
+    Row,
+}
+
+/// A file of a form.
+struct File {
+    place: Place,
+    kind: Kind,
+    body: Bytes,
+}
+
+/// Which part of the form it is.
+#[derive(Clone)]
+struct Place {
+    number: usize,
+    name: String,
+    filename: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, name, filename } = self;
+        write!(f, "part {number} ('{name:.100}', \"{filename:.100}\")")
+    }
+}
+
+impl Place {
+    /// What is wrong with this file, if it is that.
+    fn error(&self, error: Error) -> Error {
+        match error {
+            Error::Busy(..) | Error::Deadline { .. } => error,
+            error => Error::Part(self.to_string(), Box::new(error)),
+        }
+    }
+}
+
+/// The files of a form. Its other fields are nobody's, such as a browser's tokens and buttons, but for those that would be
+/// missed.
+fn files(body: &Bytes, boundary: &Boundary) -> Result<Vec<File>, Error> {
+    let parts = multipart::parse(body, boundary, MAX_PARTS).map_err(|error| match error {
+        multipart::Error::TooMany(_) => Error::TooLarge(error.to_string()),
+        error => Error::BadRequest(error.to_string()),
+    })?;
+    let mut files = Vec::new();
+    for (number, Part { name, filename, content_type, body }) in (1..).zip(parts) {
+        let content_type = content_type.as_deref();
+        if filename.is_none() && content_type.is_none_or(|content_type| content_type == "text/plain") {
+            if PARAMETERS.contains(&&*name) {
+                return Err(Error::BadRequest(format!(
+                    "the form has a field '{name}': say that in the query, /predict/MODEL?{name}=..."
+                )));
+            }
+            continue;
+        }
+        // What browsers send where no file was chosen.
+        if filename.as_deref() == Some("") && body.is_empty() {
+            continue;
+        }
+        let kind = Kind::of(content_type, &body);
+        let place = Place { number, name, filename: filename.unwrap_or_default() };
+        files.push(File { kind: kind.map_err(|error| place.error(error))?, place, body });
+    }
+    if files.is_empty() {
+        let error =
+            "the form has no file: a part is one if it has a filename, as by curl -F 'file=@picture.png'";
+        return Err(Error::BadRequest(error.into()));
+    }
+    Ok(files)
+}
+
+impl Kind {
+    /// By content type, or by looking where that says nothing.
+    fn of(content_type: Option<&str>, body: &[u8]) -> Result<Self, Error> {
+        match content_type {
+            Some(image) if image.starts_with("image/") => Ok(Self::Image),
+            None | Some("" | "application/octet-stream") => {
+                Ok(if recipe::sniff(body).is_some() { Self::Image } else { Self::Row })
+            }
+            Some(other) => Err(Error::MediaType(format!(
+                "content type '{other:.100}' is not taken in a form; a file is an image or one raw row \
+                 (application/octet-stream)"
+            ))),
+        }
+    }
+
+    /// A small picture may be a large one, packed well; a row is only looked at.
+    fn effort(self) -> usize {
+        if self == Self::Image { usize::MAX } else { 0 }
+    }
+
+    fn read(self, model: &Model, body: &Bytes, pixels: u64) -> Result<Vec<Input>, Error> {
+        if self == Self::Image {
+            return from_image(model, body, pixels);
+        }
+        let first_is_free = |input: &TensorSpec| input.shape.first() == Some(&None);
+        let rows = match raw_shape(model, body.len()) {
+            Some(shape) if model.engine.signature().inputs.iter().all(first_is_free) => shape[0],
+            Some(_) => 1,
+            None => 0,
+        };
+        let (bytes, name) = (body.len(), &model.name);
+        match rows {
+            1 => from_raw(model, body),
+            0 => Err(Error::MediaType(format!(
+                "{bytes} bytes are neither an image nor one row of model '{name}'"
+            ))),
+            _ => Err(Error::BadRequest(format!(
+                "{bytes} bytes are {rows} rows of model '{name}', and a file is one"
+            ))),
+        }
+    }
+}
+
+/// The results of the files, in their order, and how many are missing.
+struct Gathered(Mutex<(Vec<Vec<u8>>, usize)>);
+
+impl Gathered {
+    fn new(files: usize) -> Self {
+        Self(Mutex::new((vec![Vec::new(); files], files)))
+    }
+
+    /// Adds those of a file; gives all of them, where it was the last.
+    fn put(&self, at: usize, results: Vec<u8>) -> Option<Vec<u8>> {
+        let mut gathered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (all, missing) = &mut *gathered;
+        all[at] = results;
+        *missing -= 1;
+        (*missing == 0).then(|| all.join(&b','))
+    }
+}
