@@ -89,6 +89,13 @@ impl Server {
         ask_on(stream, method, target, headers, body)
     }
 
+    /// The most memory that it has had at once.
+    pub(crate) fn peak_kilobytes(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     pub(crate) fn get(&self, target: &str) -> Reply {
         self.ask("GET", target, &[], b"")
     }

@@ -22,6 +22,7 @@ mod life;
 mod multipart;
 mod pool;
 mod predict;
+mod recipes;
 mod reload;
 mod statistics;
 mod tiny;

@@ -111,6 +111,36 @@ fn raw_bytes_are_rows_of_the_only_input() {
     assert_eq!(server.post("/predict/iris", bytes.repeat(3)).ok()["results"].as_array().unwrap().len(), 3);
 }
 
+/// Where nothing is said of it: a picture's first bytes, then JSON that is JSON, then whole rows.
+#[test]
+fn a_body_is_what_it_looks_like() {
+    let server = Server::start();
+    let json = "[[5.1, 3.5, 1.4, 0.2]]";
+    let row: Vec<u8> = [5.1f32, 3.5, 1.4, 0.2].iter().flat_map(|number| number.to_le_bytes()).collect();
+    let mut brackets = row.clone();
+    brackets[..3].copy_from_slice(b" [{");
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    for headers in [&[][..], &form] {
+        let ask = |body: &[u8]| server.ask("POST", "/predict/iris?top_k=1", headers, body);
+        let results = |body: &[u8]| ask(body).ok()["results"].as_array().unwrap().len();
+        assert_eq!(results(json.as_bytes()), 1);
+        assert_eq!(results(format!("\r\n\t {json}").as_bytes()), 1);
+        assert_eq!(results(&row), 1);
+        assert_eq!(results(&brackets), 1, "a row may begin like JSON");
+        // Too much to be looked at before a worker does.
+        assert_eq!(results(&row.repeat(10_000)), 10_000);
+        assert_eq!(results(&brackets.repeat(10_000)), 10_000);
+        let many = format!(" [{}]", vec!["[5.1, 3.5, 1.4, 0.2]"; 10_000].join(","));
+        assert_eq!(results(many.as_bytes()), 10_000);
+        assert!(ask(b"[[1, 2, 3, 4]").error(400).contains("not JSON for /predict"));
+        let picture = read("models/digits/samples/7.png");
+        assert!(ask(&picture).error(415).contains("model 'iris' takes no images"));
+        for unknown in [&b"hello"[..], &[0; 100_001], b""] {
+            assert!(ask(unknown).error(415).contains("neither an image, nor JSON, nor rows of model 'iris'"));
+        }
+    }
+}
+
 #[test]
 fn strings_and_selected_outputs_are_served() {
     let server = Server::start();
