@@ -11,6 +11,7 @@ mod statistics;
 mod v1;
 mod v2;
 
+pub use encoding::CodingError;
 pub use error::Error;
 
 use crate::{

@@ -154,6 +154,10 @@ fn head(bytes: &[u8], number: usize) -> Result<(Head, usize), Error> {
         }
         Err(_) => return Err(Error::Head(number)),
     };
+    // httparse takes a bare line feed too, behind which a boundary would not be at the beginning of a line.
+    if !bytes[..length].ends_with(b"\r\n") {
+        return Err(Error::Head(number));
+    }
     let mut head = Head::default();
     for line in lines {
         let value = String::from_utf8_lossy(line.value).into_owned();

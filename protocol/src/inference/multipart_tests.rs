@@ -113,6 +113,8 @@ fn what_is_no_form_is_said() {
     ] {
         assert_eq!(parse_text(&lines(form)), Err(expected), "{form}");
     }
+    let bare = "--x\r\nContent-Disposition: form-data; name=a\r\n\n--x\r\n\r\n--x--";
+    assert_eq!(parse_text(bare), Err(Error::Head(1)));
 }
 
 #[test]
