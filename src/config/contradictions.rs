@@ -194,10 +194,7 @@ fn without_effect(config: &mut Config, changed: &[String]) {
 
 /// Notes keys whose feature is not there yet.
 fn not_yet(config: &mut Config, changed: &[String]) {
-    let admin = config.admin.as_ref().map(|_| "admin");
-    let others = [
-        "admin_hosts",
-        "admin_allow_remote",
+    let keys = [
         "uwsgi_stats",
         "pidfile",
         "socket.owner",
@@ -208,7 +205,7 @@ fn not_yet(config: &mut Config, changed: &[String]) {
         "log.file",
         "log.access_file",
     ];
-    for key in admin.into_iter().chain(others) {
+    for key in keys {
         if changed.iter().any(|changed| changed == key) {
             config.notes.push(format!("{key} is set, and has no effect in this version"));
         }

@@ -363,7 +363,7 @@ fn what_differs_is_told_with_what_it_takes() {
     for (text, key, effect) in [
         ("listen = ['unix:/x']", "listen", Restart),
         ("admin = ''", "admin", Restart),
-        ("wires = ['http']", "wires", Restart),
+        ("wires = ['http']", "wires", Reload),
         ("models = '/x'", "models", Reload),
         ("cache = '/x'", "cache", Reload),
         ("pidfile = '/x'", "pidfile", Restart),
@@ -375,6 +375,7 @@ fn what_differs_is_told_with_what_it_takes() {
         ("[limits]\ndrain = '1s'", "limits.drain", Reload),
         ("[onnxruntime]\nlibrary = '/x'", "onnxruntime.library", Restart),
         ("[log]\nlevel = 'warn'", "log.level", Reload),
+        ("[log]\naccess = false", "log.access", Reload),
         ("[log]\nformat = 'json'", "log.format", Restart),
         ("[defaults]\ndeadline = '1s'", "defaults.deadline", Reload),
         ("[defaults.batch]\nqueue = 9", "defaults.batch.queue", Reload),

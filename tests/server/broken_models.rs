@@ -122,12 +122,12 @@ const CASES: &[Case] = &[
     Case {
         what: "has a model.toml that is none",
         does: |folder| write(folder, "model.toml", "deadline = '5s'\n[batch\n"),
-        says: "model.toml:2: ",
+        says: "model.toml:2:7: unclosed table, expected `]`",
     },
     Case {
         what: "has a key that is none",
         does: |folder| write(folder, "model.toml", "deadlin = '5s'\n"),
-        says: "model.toml:1: ",
+        says: "model.toml:1:1: deadlin: there is no such key; did you mean `deadline`?",
     },
     Case {
         what: "wants versions that are not there",
