@@ -362,6 +362,16 @@ impl Nginx {
 
     /// The same with more configuration for its `server` block.
     pub(crate) fn with(server: &Server, pass: Pass, more: &str) -> Self {
+        Self::edited(server, pass, more, |shipped| shipped)
+    }
+
+    /// The same with the shipped file changed.
+    pub(crate) fn edited(
+        server: &Server,
+        pass: Pass,
+        more: &str,
+        edit: impl FnOnce(String) -> String,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let socket = server.socket();
@@ -400,7 +410,7 @@ impl Nginx {
             assert!(shipped_text.contains(kept));
             shipped_text = shipped_text.replace(kept, "");
         }
-        fs::write(folder.path().join(shipped), shipped_text).unwrap();
+        fs::write(folder.path().join(shipped), edit(shipped_text)).unwrap();
         for params in ["uwsgi_params", "fastcgi_params"] {
             fs::copy(Path::new("/etc/nginx").join(params), folder.path().join(params)).unwrap();
         }

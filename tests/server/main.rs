@@ -20,6 +20,7 @@ mod leaving;
 mod library;
 mod life;
 mod multipart;
+mod nginx_errors;
 mod pool;
 mod predict;
 mod recipes;
