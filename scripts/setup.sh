@@ -2,10 +2,10 @@
 # Makes this machine ready for what is named, and does nothing where it is ready already:
 #
 #     scripts/setup.sh [nginx] [wrk] [curl] [cc] [c++] [make] [shellcheck] [onnxruntime]
-#                      [haproxy] [lighttpd] [apache2] [cgi-fcgi] [uwsgi] [uwsgi_curl]
+#                      [haproxy] [lighttpd] [apache2] [cgi-fcgi] [uwsgi] [uwsgi_curl] [tritonclient] [perf_analyzer]
 #
 # Commands come by apt-get (through sudo where we are not root), ONNX Runtime by scripts/onnxruntime.py, and
-# uwsgi_curl by pip into a place of its own, target/tools.
+# uwsgi_curl, tritonclient and perf_analyzer by pip into a place of their own, target/tools.
 # Exit 69: something is missing and cannot be installed here; the text says why.
 set -euo pipefail
 
@@ -59,14 +59,36 @@ stop_services() {
     done
 }
 
-# By its hash: what pip fetches is run.
+has_tools() { [[ -x $tools/bin/python && -x $tools/bin/pip ]]; }
+
+make_tools() {
+    has_tools || python3 -m venv "$tools" >&2 || fail "python3 -m venv failed; on Debian: apt-get install python3-venv"
+}
+
+# By their hashes: what pip fetches is run.
+pip_install() {
+    "$tools/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$1" >&2 ||
+        fail "pip could not fetch $2; it says why above"
+}
+
 install_uwsgi_curl() {
-    local tools=$1
+    [[ ! -x $tools/bin/uwsgi_curl ]] || return 0
+    make_tools
     say "pip install uwsgi-tools 1.1.1 into $tools"
-    python3 -m venv "$tools" >&2 || fail "python3 -m venv failed; on Debian: apt-get install python3-venv"
-    "$tools/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes -r /dev/stdin >&2 <<END || fail "pip could not fetch uwsgi-tools; it says why above"
+    pip_install /dev/stdin uwsgi-tools <<END
 uwsgi-tools==1.1.1 --hash=sha256:7d557c83b1803962ea73c2f19688b0d5e7d212f382d0a1a0a4586ae0f34f4cb2
 END
+}
+
+install_tritonclient() {
+    local wanted=$here/../tests/clients/requirements.txt
+    local installed=$tools/tritonclient.txt
+    ! cmp --quiet "$wanted" "$installed" || return 0
+    make_tools
+    "$tools/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "tritonclient is pinned for Python 3.11 and newer"
+    say "pip install tritonclient into $tools"
+    pip_install "$wanted" tritonclient
+    cp "$wanted" "$installed"
 }
 
 main() {
@@ -83,7 +105,9 @@ main() {
         apache2) have apache2 || packages+=(apache2-bin) ;;
         uwsgi) have uwsgi || packages+=(uwsgi-core) ;;
         cgi-fcgi) have cgi-fcgi || packages+=(libfcgi-bin) ;;
-        uwsgi_curl) [[ -x $tools/bin/uwsgi_curl ]] || python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv) ;;
+        uwsgi_curl | tritonclient | perf_analyzer)
+            has_tools || python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
+            ;;
         *) say "there is nothing called $thing to set up"; exit 64 ;;
         esac
     done
@@ -97,9 +121,13 @@ main() {
     if [[ " $* " == *" onnxruntime "* ]]; then
         "$here/onnxruntime.py"
     fi
-    if [[ " $* " == *" uwsgi_curl "* && ! -x $tools/bin/uwsgi_curl ]]; then
-        install_uwsgi_curl "$tools"
-    fi
+    for thing in "$@"; do
+        case $thing in
+        uwsgi_curl) install_uwsgi_curl ;;
+        tritonclient) install_tritonclient ;;
+        perf_analyzer) make_tools && "$here/perf_analyzer.sh" "$tools" ;;
+        esac
+    done
 }
 
 main "$@"

@@ -3,14 +3,14 @@
 set -euo pipefail
 
 cd "$(dirname "$(dirname "$(readlink -f "$0")")")"
-tiers=(scripts check front_ends fuzz run)
+tiers=(scripts check front_ends clients fuzz run)
 
 # The scripts themselves.
 tier_scripts() {
     scripts/setup.sh shellcheck
     shellcheck scripts/*.sh .ci/run
     # Python as old as what we promise to the client's users.
-    python3 - scripts/*.py tests/yardstick/*.py <<'END'
+    python3 - scripts/*.py tests/yardstick/*.py tests/clients/*.py <<'END'
 import ast, sys
 for path in sys.argv[1:]:
     ast.parse(open(path).read(), path, feature_version=(3, 9))
@@ -27,9 +27,22 @@ tier_check() {
 tier_front_ends() {
     scripts/setup.sh nginx curl haproxy lighttpd apache2 cgi-fcgi uwsgi uwsgi_curl c++ onnxruntime
     if cargo nextest --version >/dev/null 2>&1; then
-        cargo nextest run ${CI:+--locked} --workspace --run-ignored only
+        cargo nextest run ${CI:+--locked} --workspace --run-ignored only -E 'not test(/^inference_clients::/)'
     else
-        cargo test ${CI:+--locked} --workspace --lib --bins --tests -- --ignored
+        cargo test ${CI:+--locked} --workspace --lib --bins --tests -- --ignored --skip inference_clients::
+    fi
+}
+
+# Real clients of the inference protocols: NVIDIA's tritonclient and perf_analyzer, and plain HTTP for the others.
+tier_clients() {
+    local wanted=(nginx onnxruntime tritonclient)
+    # NVIDIA makes it for nothing else, and there is no test of it elsewhere.
+    [[ $(uname -m) != x86_64 ]] || wanted+=(perf_analyzer)
+    scripts/setup.sh "${wanted[@]}"
+    if cargo nextest --version >/dev/null 2>&1; then
+        cargo nextest run ${CI:+--locked} --test server --run-ignored only -E 'test(/^inference_clients::/)'
+    else
+        cargo test ${CI:+--locked} --test server -- --ignored inference_clients::
     fi
 }
 
