@@ -35,6 +35,15 @@ pub(crate) fn program(name: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("{name} is not installed here: scripts/setup.sh {name}"))
 }
 
+/// Where a program is that scripts/setup.sh puts into a place of its own.
+#[track_caller]
+pub(crate) fn tool(name: &str) -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let file = target.join("tools/bin").join(name);
+    assert!(file.is_file(), "there is no {}: scripts/setup.sh puts it there", file.display());
+    file
+}
+
 pub(crate) fn predictd() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_predictd"));
     command.env_remove("RUST_BACKTRACE").stdin(Stdio::null());

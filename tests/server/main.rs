@@ -16,6 +16,7 @@ mod errors;
 mod files;
 mod front_ends;
 mod harness;
+mod inference_clients;
 mod leaving;
 mod library;
 mod life;

@@ -1,10 +1,10 @@
 //! Other people's clients at predictd's own socket.
 
-use crate::harness::{PATIENCE, Reply, Server, program};
+use crate::harness::{PATIENCE, Reply, Server, program, tool};
 use serde_json::json;
 use std::{
     io::Write,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output, Stdio},
 };
 
@@ -14,13 +14,6 @@ fn run(command: &mut Command, input: &[u8]) -> Output {
     let mut client = command.spawn().unwrap();
     client.stdin.take().unwrap().write_all(input).unwrap();
     client.wait_with_output().unwrap()
-}
-
-/// Installed by scripts/setup.sh in a place of its own.
-fn uwsgi_curl() -> PathBuf {
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("tools/bin/uwsgi_curl");
-    assert!(file.is_file(), "uwsgi_curl is not in {}: scripts/setup.sh uwsgi_curl", file.display());
-    file
 }
 
 #[test]
@@ -42,7 +35,7 @@ fn uwsgi_ping() {
 fn uwsgi_curl_asks() {
     let server = Server::start();
     let ask = |arguments: &[&str]| {
-        let mut command = Command::new(uwsgi_curl());
+        let mut command = Command::new(tool("uwsgi_curl"));
         command.arg(server.socket()).args(arguments).args(["-t", &PATIENCE.as_secs().to_string()]);
         run(&mut command, b"")
     };
