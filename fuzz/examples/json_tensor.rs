@@ -5,7 +5,7 @@
 //! ```
 
 use bytes::Bytes;
-use predictd_protocol::inference::{nested, tensor::Datatype, v2};
+use predictd_protocol::inference::{nested, spec::TensorSpec, tensor::Datatype, v2};
 use std::{hint::black_box, time::Instant};
 
 /// 224 * 224 * 3, what most image models take.
@@ -43,7 +43,8 @@ fn row(what: &str, print: impl Fn(f32) -> String) {
     ));
     let serde =
         best(|| serde_json::from_slice::<Vec<f32>>(black_box(list.as_bytes())).expect("it is a list"));
-    let ours = best(|| nested::read(Datatype::Fp32, black_box(&list)).expect("it is a list"));
+    let spec = TensorSpec { name: "x".into(), datatype: Datatype::Fp32, shape: vec![None], any_rank: false };
+    let ours = best(|| nested::read(&spec, black_box(&list)).expect("it is a list"));
     let request = best(|| v2::parse(black_box(&body), None, &[]).expect("it is well formed"));
     println!(
         "{what:<34} {:>7.2} {:>9.3} {:>9.3} {:>6.2} {:>10.3} {:>6.2}",

@@ -170,7 +170,7 @@ fn from_json(model: &Model, body: &[u8]) -> Result<Vec<Input>, Error> {
         let Some(spec) = model.engine.signature().input(name) else {
             return Err(model.unknown_input(name).into());
         };
-        let tensor = nested::read(spec.datatype, text)
+        let tensor = nested::read(spec, text)
             .map_err(|error| Error::BadRequest(format!("model '{}': input '{name}': {error}", model.name)))?;
         Ok(Input { name: name.to_owned(), tensor })
     };

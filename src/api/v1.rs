@@ -159,11 +159,11 @@ fn tensors(specs: &[TensorSpec]) -> Map<String, Value> {
             let size = dim.map_or("-1".to_owned(), |dim| dim.to_string());
             json!({ "size": size, "name": "" })
         };
-        let dims: Vec<Value> = spec.shape.iter().map(dim).collect();
+        let dims: Vec<Value> = spec.shape.iter().filter(|_| !spec.any_rank).map(dim).collect();
         let described = json!({
             "name": spec.name,
             "dtype": v1::dtype(spec.datatype),
-            "tensor_shape": { "dim": dims, "unknown_rank": false },
+            "tensor_shape": { "dim": dims, "unknown_rank": spec.any_rank },
         });
         (spec.name.clone(), described)
     };

@@ -1,6 +1,7 @@
 //! What a request says: tensors, and the JSON that carries them.
 
 mod cursor;
+pub mod document;
 pub mod multipart;
 pub mod nested;
 pub mod predict;

@@ -9,6 +9,7 @@ mod write;
 use super::{
     SyntaxError,
     cursor::{Cursor, Number},
+    spec::TensorSpec,
     tensor::{self, Datatype, Element, Tensor},
 };
 use bytes::Bytes;
@@ -16,19 +17,31 @@ use half::{bf16, f16};
 use leaf::Leaf;
 use std::{borrow::Cow, mem};
 
-pub(super) use write::write_in;
-pub use write::{write, write_flat};
+pub use write::{NotText, write};
+pub(super) use write::{write_document, write_flat, write_in};
 
 /// Dimensions that a list may have: more than models use, less than a stack could not bear.
 const MAX_RANK: usize = 32;
 
-/// What may stand in the lists besides JSON.
+/// What may stand in the lists besides numbers and texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
-    /// Nothing.
-    Json,
-    /// TensorFlow Serving's: `NaN`, `Infinity` and `-Infinity` are numbers, `{"b64": "..."}` is a string.
+    /// The Open Inference Protocol's: nothing. What is no text goes as bytes, outside of the JSON.
+    OpenInference,
+    /// That of `/predict`: `{"b64": "..."}` is a string, whatever its bytes.
+    Predict,
+    /// TensorFlow Serving's: that, and `NaN`, `Infinity` and `-Infinity` are numbers.
     TfServing,
+}
+
+impl Dialect {
+    fn has_base64(self) -> bool {
+        matches!(self, Self::Predict | Self::TfServing)
+    }
+
+    fn has_words(self) -> bool {
+        self == Self::TfServing
+    }
 }
 
 /// The numbers that JSON has no word for.
@@ -53,25 +66,25 @@ pub enum Error {
     Shape(#[from] tensor::Error),
 }
 
-/// Reads nested lists of `datatype`; their nesting is the shape.
+/// Reads nested lists for the model's input that `spec` is, as `/predict` has them; their nesting is the shape.
 ///
 /// # Errors
-/// Where the text is no such list.
-pub fn read(datatype: Datatype, json: &str) -> Result<Tensor, Error> {
-    whole(datatype, json)?.finish()
+/// Where the text is no such list. Whether its shape is the model's is not looked at.
+pub fn read(spec: &TensorSpec, json: &str) -> Result<Tensor, Error> {
+    whole(spec.datatype, Dialect::Predict, json)?.finish_for(spec)
 }
 
-/// Reads a list of `datatype` for a tensor of `shape`, nested or flat: the protocol allows both.
+/// Reads a list of `datatype` for a tensor of `shape`, nested or flat: the Open Inference Protocol allows both.
 ///
 /// # Errors
 /// Where the text is no such list, or does not fit `shape`.
 pub fn read_shaped(datatype: Datatype, json: &str, shape: Vec<usize>) -> Result<Tensor, Error> {
-    whole(datatype, json)?.finish_as(shape)
+    whole(datatype, Dialect::OpenInference, json)?.finish_as(shape)
 }
 
-fn whole(datatype: Datatype, json: &str) -> Result<Reader, SyntaxError> {
+fn whole(datatype: Datatype, dialect: Dialect, json: &str) -> Result<Reader, SyntaxError> {
     let mut cursor = Cursor::new(json);
-    let mut reader = Reader::new(datatype, Dialect::Json);
+    let mut reader = Reader::new(datatype, dialect);
     reader.value(&mut cursor)?;
     cursor.end()?;
     Ok(reader)
@@ -99,29 +112,39 @@ impl Reader {
     }
 
     /// The tensor of what was read as one value.
-    pub(super) fn finish(mut self) -> Result<Tensor, Error> {
+    pub(super) fn finish_for(mut self, spec: &TensorSpec) -> Result<Tensor, Error> {
         let nesting = self.list.nesting();
-        Ok(self.list.tensor(nesting)?)
+        Ok(self.list.tensor(completed(nesting, spec))?)
     }
 
     /// The tensor of the rows read.
-    pub(super) fn finish_rows(mut self, rows: usize) -> Result<Tensor, Error> {
+    pub(super) fn finish_rows_for(mut self, rows: usize, spec: &TensorSpec) -> Result<Tensor, Error> {
         let mut nesting = self.list.nesting();
         match nesting.first_mut() {
             Some(first) => *first = rows,
             None => nesting.push(rows),
         }
-        Ok(self.list.tensor(nesting)?)
+        Ok(self.list.tensor(completed(nesting, spec))?)
     }
 
     /// The tensor of `shape` of what was read as one value.
     pub(super) fn finish_as(mut self, shape: Vec<usize>) -> Result<Tensor, Error> {
         let got = self.list.nesting();
-        if got.len() > 1 && got != shape {
+        // Lists that are empty end the nesting early: `[[], []]` is all there is to say of 2 x 0 x 3.
+        let ends_early = got.last() == Some(&0) && shape.starts_with(&got);
+        if got.len() > 1 && got != shape && !ends_early {
             return Err(Error::Nesting { shape, got });
         }
         Ok(self.list.tensor(shape)?)
     }
+}
+
+/// The dimensions that empty lists cannot tell are the model's: `[]` for rows of four is 0 x 4.
+fn completed(mut nesting: Vec<usize>, spec: &TensorSpec) -> Vec<usize> {
+    if nesting.last() == Some(&0) {
+        nesting.extend(spec.shape.iter().skip(nesting.len()).map(|dim| dim.unwrap_or(0)));
+    }
+    nesting
 }
 
 fn new_list(datatype: Datatype) -> Box<dyn AnyList> {
@@ -269,13 +292,13 @@ fn of_number<T: Leaf>(cursor: &Cursor<'_>, number: &Number<'_>) -> Result<T, Syn
 fn other_element<T: Leaf>(cursor: &mut Cursor<'_>, dialect: Dialect) -> Result<T, SyntaxError> {
     let (what, element) = match cursor.peek() {
         Some(b'"') => ("a string", T::from_string(&cursor.string()?)),
-        Some(b'{') if dialect == Dialect::TfServing => ("a string", T::from_bytes(base64(cursor)?)),
+        Some(b'{') if dialect.has_base64() => ("a string", T::from_bytes(base64(cursor)?)),
         Some(b'{') => ("an object", None),
         Some(b'[') => ("a list", None),
         _ if cursor.take_word("true") => ("true", T::from_bool(true)),
         _ if cursor.take_word("false") => ("false", T::from_bool(false)),
         _ if cursor.take_word("null") => ("null", None),
-        _ if dialect == Dialect::TfServing => match WORDS.into_iter().find(|word| cursor.take_word(word)) {
+        _ if dialect.has_words() => match WORDS.into_iter().find(|word| cursor.take_word(word)) {
             Some(word) => (word, T::from_word(word)),
             None => return Err(cursor.no_value()),
         },

@@ -1,14 +1,27 @@
 //! Nested lists: every datatype both ways, what is refused, and numbers to their last bit.
 
 use super::*;
+use crate::inference::document::{Document, Map};
 
-fn check(datatype: Datatype, json: &str, shape: &[usize], printed: &str) {
+fn read_as(datatype: Datatype, dims: &[Option<usize>], json: &str) -> Result<Tensor, Error> {
+    super::read(&TensorSpec { name: "x".into(), datatype, shape: dims.to_vec(), any_rank: false }, json)
+}
+
+fn read(datatype: Datatype, json: &str) -> Result<Tensor, Error> {
+    read_as(datatype, &[], json)
+}
+
+fn printed(tensor: &Tensor, write: impl FnOnce(&Tensor, &mut Vec<u8>)) -> String {
+    let mut output = Vec::new();
+    write(tensor, &mut output);
+    String::from_utf8(output).unwrap()
+}
+
+fn check(datatype: Datatype, json: &str, shape: &[usize], prints: &str) {
     let tensor = read(datatype, json).unwrap_or_else(|error| panic!("{json}: {error}"));
     assert_eq!(tensor.shape(), shape, "{json}");
     assert_eq!(tensor.datatype(), datatype, "{json}");
-    let mut output = Vec::new();
-    write(&tensor, &mut output);
-    assert_eq!(String::from_utf8(output).unwrap(), printed, "{json}");
+    assert_eq!(printed(&tensor, write), prints, "{json}");
 }
 
 #[test]
@@ -21,6 +34,7 @@ fn the_nesting_is_the_shape() {
     check(Datatype::Bf16, "[0.5]", &[1], "[0.5]");
     check(Datatype::Fp64, "[1e308]", &[1], "[1e+308]");
     check(Datatype::Bytes, r#"["a\n","\u00e9"]"#, &[2], "[\"a\\n\",\"é\"]");
+    check(Datatype::Bytes, r#"[{"b64":"YQ=="}, {"b64":"AP8"}]"#, &[2], r#"["a",{"b64":"AP8="}]"#);
     check(Datatype::Uint8, "[[[0],[255]]]", &[1, 2, 1], "[[[0],[255]]]");
     check(Datatype::Fp32, "[]", &[0], "[]");
     check(Datatype::Fp32, "[[],[]]", &[2, 0], "[[],[]]");
@@ -57,12 +71,14 @@ fn what_is_no_tensor_is_refused_with_the_place() {
     refuse(Datatype::Int64, "[-9223372036854775809]", "is not a value of INT64");
     refuse(Datatype::Fp64, "[1e309]", "1e309 is not a value of FP64");
     refuse(Datatype::Int8, &format!("[{}]", "9".repeat(1000)), "99... is not a value of INT8");
-    refuse(Datatype::Bytes, r#"[{"b64":"YQ=="}]"#, "an object is not a value of BYTES");
+    refuse(Datatype::Bytes, r#"[{"b65":"YQ=="}]"#, "expected a value or {\"b64\": \"...\"}");
+    let error = read_shaped(Datatype::Bytes, r#"[{"b64":"YQ=="}]"#, vec![1]).unwrap_err().to_string();
+    assert!(error.contains("an object is not a value of BYTES"), "{error}");
     refuse(Datatype::Fp32, "[01]", "expected value");
     refuse(Datatype::Fp32, "[1true]", "expected ','");
     refuse(Datatype::Fp32, "", "EOF");
     refuse(Datatype::Fp32, "[1,", "EOF");
-    refuse(Datatype::Fp32, r#"{"a":1}"#, "an object is not a value of FP32");
+    refuse(Datatype::Fp32, r#"{"b64":""}"#, "a string is not a value of FP32");
     refuse(Datatype::Fp32, "[1,]", "trailing comma");
     refuse(Datatype::Fp32, "[1] [2]", "trailing characters");
     refuse(Datatype::Fp32, "[NaN]", "expected value");
@@ -79,16 +95,68 @@ fn data_for_a_shape_is_flat_or_nested_as_the_shape_says() {
         "the data is nested as [2, 2], the shape is [4]"
     );
     assert_eq!(read("[1,2,3]", &[2, 2]).unwrap_err().to_string(), "shape [2, 2] needs 4 elements, got 3");
+    for (json, shape) in [("[]", &[0, 4][..]), ("[[],[]]", &[2, 0, 3]), ("[]", &[2, 0]), ("[[],[]]", &[2, 0])]
+    {
+        assert_eq!(read(json, shape).unwrap().shape(), shape, "{json}");
+    }
+    for (json, shape) in [("[[],[]]", &[3, 0][..]), ("[[],[]]", &[2, 1]), ("[[[]]]", &[1, 0])] {
+        assert!(matches!(read(json, shape), Err(Error::Nesting { .. })), "{json}");
+    }
+    assert!(read("[]", &[1]).is_err());
     let huge = read("[1]", &[usize::MAX, usize::MAX]).unwrap_err().to_string();
     assert!(huge.contains("too many elements"), "{huge}");
 }
 
 #[test]
+fn what_empty_lists_cannot_tell_is_the_models() {
+    for (dims, json, shape) in [
+        (&[None, Some(4)][..], "[]", &[0, 4][..]),
+        (&[None, None], "[]", &[0, 0]),
+        (&[Some(2), Some(0), Some(3)], "[[],[]]", &[2, 0, 3]),
+        (&[None], "[]", &[0]),
+        // Not the model's, which others say.
+        (&[Some(2)], "[[],[]]", &[2, 0]),
+        (&[], "[]", &[0]),
+        (&[None, Some(4)], "[1]", &[1]),
+    ] {
+        assert_eq!(read_as(Datatype::Fp32, dims, json).unwrap().shape(), shape, "{json} for {dims:?}");
+    }
+}
+
+#[test]
+fn documents_print_as_the_json_they_are() {
+    let numbers = Tensor::from_numbers(vec![2], vec![0.5f32, f32::NAN]).unwrap();
+    let integers = Tensor::from_numbers(vec![2], vec![-7i64, 7]).unwrap();
+    let texts = Tensor::from_strings(vec![2], vec!["a\"".into(), Bytes::from_static(b"\xff")]).unwrap();
+    let names = Tensor::from_strings(vec![2], vec!["b".into(), "".into()]).unwrap();
+    let map = |keys: &Tensor, values: &Tensor| Document::Map(Map::new(keys.clone(), values.clone()).unwrap());
+    let documents = vec![
+        map(&integers, &numbers),
+        map(&names, &texts),
+        Document::Tensor(numbers.clone()),
+        map(&names, &integers),
+    ];
+    let tensor = Tensor::from_documents(vec![2, 2], documents).unwrap();
+    let rest = r#"{"b":"a\"","":{"b64":"/w=="}}]"#;
+    assert_eq!(
+        printed(&tensor, write),
+        format!(r#"[[{{"-7":0.5,"7":null}},{rest},[[0.5,null],{{"b":-7,"":7}}]]"#)
+    );
+    assert_eq!(
+        printed(&tensor, |tensor, output| write_in(Dialect::TfServing, false, tensor, output)),
+        format!(r#"[[{{"-7":0.5,"7":NaN}},{rest},[[0.5,NaN],{{"b":-7,"":7}}]]"#)
+    );
+    let one = tensor.row(0).unwrap().row(0).unwrap();
+    assert_eq!(printed(&one, write), r#"{"-7":0.5,"7":null}"#);
+    let none =
+        Map::new(Tensor::from_numbers::<i64>(vec![0], vec![]).unwrap(), numbers.rows(0..0).unwrap()).unwrap();
+    assert_eq!(write_document(&Document::Map(none)), b"{}");
+}
+
+#[test]
 fn what_is_not_finite_prints_as_null() {
     let tensor = Tensor::from_numbers(vec![3], vec![f32::NAN, f32::INFINITY, 1.0]).unwrap();
-    let mut output = Vec::new();
-    write_flat(&tensor, &mut output);
-    assert_eq!(output, b"[null,null,1.0]");
+    assert_eq!(printed(&tensor, |tensor, output| write_flat(tensor, output).unwrap()), "[null,null,1.0]");
 }
 
 #[test]

@@ -12,20 +12,23 @@ pub struct TensorSpec {
     pub datatype: Datatype,
     /// Its dimensions; `None` may be of any size.
     pub shape: Vec<Option<usize>>,
+    /// Of an input, whether there may be any number of them; `shape` is then one of any size, for want of a word.
+    pub any_rank: bool,
 }
 
 impl TensorSpec {
     /// Whether a tensor of `shape` may be this.
     #[must_use]
     pub fn fits(&self, shape: &[usize]) -> bool {
-        self.shape.len() == shape.len()
-            && self.shape.iter().zip(shape).all(|(want, got)| want.is_none_or(|want| want == *got))
+        self.any_rank
+            || self.shape.len() == shape.len()
+                && self.shape.iter().zip(shape).all(|(want, got)| want.is_none_or(|want| want == *got))
     }
 
-    /// Whether its first dimension may be of any size.
+    /// Whether it has a first dimension, which may be of any size.
     #[must_use]
     pub fn has_free_rows(&self) -> bool {
-        self.shape.first() == Some(&None)
+        !self.any_rank && self.shape.first() == Some(&None)
     }
 
     /// The dimensions as the protocol writes them.
@@ -52,12 +55,16 @@ mod tests {
 
     #[test]
     fn a_shape_fits_where_every_fixed_dimension_is_met() {
-        let spec = TensorSpec { name: "x".into(), datatype: Datatype::Fp32, shape: vec![None, Some(4)] };
+        let shape = vec![None, Some(4)];
+        let mut spec = TensorSpec { name: "x".into(), datatype: Datatype::Fp32, shape, any_rank: false };
         assert_eq!(spec.dims().to_string(), "[-1, 4]");
+        assert!(spec.has_free_rows());
         for (shape, fits) in
             [(&[7, 4][..], true), (&[0, 4], true), (&[7, 5], false), (&[4], false), (&[], false)]
         {
             assert_eq!(spec.fits(shape), fits, "{shape:?}");
         }
+        spec.any_rank = true;
+        assert!(spec.fits(&[]) && spec.fits(&[7, 5, 0]) && !spec.has_free_rows());
     }
 }

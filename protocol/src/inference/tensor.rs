@@ -2,9 +2,11 @@
 //!
 //! A tensor's bytes always fit its datatype and shape: there is no other way to make one.
 
+use super::document::Document;
+use bytemuck::allocation::pod_collect_to_vec;
 use bytes::Bytes;
 use half::{bf16, f16};
-use std::fmt;
+use std::{borrow::Cow, fmt, ops::Range};
 
 /// The datatypes of the Open Inference Protocol, and Triton's `BF16`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -94,14 +96,23 @@ impl fmt::Display for Datatype {
     }
 }
 
-/// The number of elements of a shape, or `None` where it overflows.
+/// Lists that a tensor of no elements may have, all empty: to print them takes time and memory, which nothing else bounds.
+const EMPTY_LISTS: usize = 1 << 24;
+
+/// The number of elements of a shape, or `None` where that, or the product of the dimensions that are not 0, is more than
+/// there could be.
 #[must_use]
 pub fn elements(shape: &[usize]) -> Option<usize> {
-    // A zero anywhere makes an empty tensor, however large the product of the others is.
-    if shape.contains(&0) {
-        return Some(0);
+    let product = |dims: &[usize]| {
+        let mut dims = dims.iter().filter(|dim| **dim > 0);
+        dims.try_fold(1usize, |product, dim| product.checked_mul(*dim))
+            .filter(|product| isize::try_from(*product).is_ok())
+    };
+    let all = product(shape)?;
+    match shape.iter().position(|dim| *dim == 0) {
+        None => Some(all),
+        Some(zero) => (product(&shape[..zero])? <= EMPTY_LISTS).then_some(0),
     }
-    shape.iter().try_fold(1usize, |product, &dim| product.checked_mul(dim))
 }
 
 /// Why bytes and a shape do not make a tensor.
@@ -142,6 +153,8 @@ pub enum Data {
     Numbers(Bytes),
     /// `BYTES` elements.
     Strings(Vec<Bytes>),
+    /// `BYTES` elements that are JSON documents, not printed yet: what a model gives that is no tensor.
+    Documents(Vec<Document>),
 }
 
 /// A number type that a tensor holds.
@@ -185,7 +198,9 @@ impl Tensor {
                 unit: format!("bytes of {datatype}"),
             });
         }
+        // First all at once, which is many at a time.
         if datatype == Datatype::Bool
+            && bytes.iter().fold(0, |all, byte| all | byte) > 1
             && let Some(&other) = bytes.iter().find(|byte| **byte > 1)
         {
             return Err(Error::NotBool(other));
@@ -209,6 +224,15 @@ impl Tensor {
     pub fn from_strings(shape: Vec<usize>, strings: Vec<Bytes>) -> Result<Self, Error> {
         check_count(&shape, strings.len())?;
         Ok(Self { datatype: Datatype::Bytes, shape, data: Data::Strings(strings) })
+    }
+
+    /// A tensor of JSON documents.
+    ///
+    /// # Errors
+    /// Where there are not as many documents as the shape says.
+    pub fn from_documents(shape: Vec<usize>, documents: Vec<Document>) -> Result<Self, Error> {
+        check_count(&shape, documents.len())?;
+        Ok(Self { datatype: Datatype::Bytes, shape, data: Data::Documents(documents) })
     }
 
     /// What the elements are.
@@ -238,21 +262,46 @@ impl Tensor {
     /// The part at `index` of the first dimension, without that dimension and not copied; `None` where there is none.
     #[must_use]
     pub fn row(&self, index: usize) -> Option<Self> {
-        let (&rows, shape) = self.shape.split_first()?;
-        if index >= rows {
+        let mut row = self.rows(index..index.checked_add(1)?)?;
+        row.shape.remove(0);
+        Some(row)
+    }
+
+    /// Some parts of the first dimension, not copied; `None` where they are not all there.
+    #[must_use]
+    pub fn rows(&self, range: Range<usize>) -> Option<Self> {
+        let (&rows, inner) = self.shape.split_first()?;
+        if range.start > range.end || range.end > rows {
             return None;
         }
-        let data = match &self.data {
-            Data::Numbers(bytes) => {
-                let size = bytes.len() / rows;
-                Data::Numbers(bytes.slice(index * size..(index + 1) * size))
-            }
-            Data::Strings(strings) => {
-                let size = strings.len() / rows;
-                Data::Strings(strings[index * size..(index + 1) * size].to_vec())
-            }
+        let part = |length: usize| {
+            let row = length.checked_div(rows).unwrap_or(0);
+            range.start * row..range.end * row
         };
-        Some(Self { datatype: self.datatype, shape: shape.to_vec(), data })
+        let data = match &self.data {
+            Data::Numbers(bytes) => Data::Numbers(bytes.slice(part(bytes.len()))),
+            Data::Strings(strings) => Data::Strings(strings[part(strings.len())].to_vec()),
+            Data::Documents(documents) => Data::Documents(documents[part(documents.len())].to_vec()),
+        };
+        let shape = [&[range.len()], inner].concat();
+        Some(Self { datatype: self.datatype, shape, data })
+    }
+
+    /// The tensor with its numbers at addresses that fit them: itself where they lie so, else a copy.
+    #[must_use]
+    pub fn aligned(&self) -> Cow<'_, Self> {
+        let (Data::Numbers(bytes), Some(size)) = (&self.data, self.datatype.size()) else {
+            return Cow::Borrowed(self);
+        };
+        if bytes.as_ptr().addr().is_multiple_of(size) {
+            return Cow::Borrowed(self);
+        }
+        let bytes = match size {
+            2 => Bytes::from_owner(AsBytes(pod_collect_to_vec::<u8, u16>(bytes))),
+            4 => Bytes::from_owner(AsBytes(pod_collect_to_vec::<u8, u32>(bytes))),
+            _ => Bytes::from_owner(AsBytes(pod_collect_to_vec::<u8, u64>(bytes))),
+        };
+        Cow::Owned(Self { datatype: self.datatype, shape: self.shape.clone(), data: Data::Numbers(bytes) })
     }
 
     /// The elements as numbers of `T`, or `None` where the tensor is of another datatype or its bytes are not aligned
@@ -311,9 +360,18 @@ mod tests {
 
     #[test]
     fn a_shape_that_overflows_is_refused_and_an_empty_one_is_not() {
-        assert_eq!(elements(&[usize::MAX, 2]), None);
-        assert_eq!(elements(&[usize::MAX, 2, 0]), Some(0));
-        assert_eq!(elements(&[]), Some(1));
+        for (shape, count) in [
+            (&[][..], Some(1)),
+            (&[2, 3], Some(6)),
+            (&[0, 4, 1 << 40], Some(0)),
+            (&[1 << 24, 0], Some(0)),
+            (&[usize::MAX, 2], None),
+            (&[usize::MAX], None),
+            (&[0, usize::MAX, 2], None),
+            (&[(1 << 24) + 1, 0], None),
+        ] {
+            assert_eq!(elements(shape), count, "{shape:?}");
+        }
         let huge = vec![1 << 62, 4];
         assert_eq!(
             Tensor::from_bytes(Datatype::Fp32, huge.clone(), Bytes::new()),
@@ -346,6 +404,51 @@ mod tests {
         assert_eq!(tensor.row(0).unwrap().row(2), Some(Tensor::from_numbers(vec![], vec![3i16]).unwrap()));
         let strings = Tensor::from_strings(vec![2], vec!["a".into(), "b".into()]).unwrap();
         assert_eq!(strings.row(1), Some(Tensor::from_strings(vec![], vec!["b".into()]).unwrap()));
+        let documents = Tensor::from_documents(
+            vec![2],
+            [&tensor, &strings].map(|each| Document::Tensor(each.clone())).into(),
+        );
+        let last = documents.unwrap().row(1).unwrap();
+        assert_eq!(last, Tensor::from_documents(vec![], vec![Document::Tensor(strings)]).unwrap());
+    }
+
+    #[test]
+    fn rows_are_parts_of_the_first_dimension() {
+        let tensor = Tensor::from_numbers(vec![3, 2], vec![1u8, 2, 3, 4, 5, 6]).unwrap();
+        let part = |range| {
+            tensor.rows(range).map(|part| (part.shape().to_vec(), part.numbers::<u8>().unwrap().to_vec()))
+        };
+        assert_eq!(part(1..3), Some((vec![2, 2], vec![3, 4, 5, 6])));
+        assert_eq!(part(3..3), Some((vec![0, 2], vec![])));
+        assert_eq!((part(2..4), part(4..4)), (None, None));
+        assert_eq!(tensor.row(usize::MAX), None);
+        assert_eq!(tensor.row(0).unwrap().row(0).unwrap().rows(0..0), None, "a scalar has none");
+        // Nothing to divide by.
+        for (shape, rows) in [(vec![0, 2], 0..0), (vec![3, 0], 1..3), (vec![0], 0..0)] {
+            let empty = Tensor::from_bytes(Datatype::Fp64, shape, Bytes::new()).unwrap();
+            assert_eq!(empty.rows(rows.clone()).unwrap().shape()[0], rows.len());
+        }
+    }
+
+    #[test]
+    fn numbers_are_copied_where_they_lie_badly_and_only_there() {
+        let bytes = Bytes::from_owner(AsBytes(vec![0x0102_0304_0506_0708u64; 3]));
+        for datatype in [Datatype::Int8, Datatype::Fp16, Datatype::Fp32, Datatype::Int64] {
+            let size = datatype.size().unwrap();
+            for offset in 0..8 {
+                let part = bytes.slice(offset..offset + 2 * size);
+                let tensor = Tensor::from_bytes(datatype, vec![2], part.clone()).unwrap();
+                let aligned = tensor.aligned();
+                let Data::Numbers(there) = aligned.data() else { panic!() };
+                assert_eq!(*aligned, tensor);
+                assert!(there.as_ptr().addr().is_multiple_of(size));
+                assert_eq!(
+                    there.as_ptr() == part.as_ptr(),
+                    offset.is_multiple_of(size),
+                    "{datatype} at {offset}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -139,7 +139,7 @@ impl<'s> Columns<'s> {
             *cursor = list;
             self.only()?;
             self.read(0, |reader| reader.value(cursor))?;
-            return self.finish(Reader::finish);
+            return self.finish(Reader::finish_for);
         }
         let mut rows = 0;
         loop {
@@ -149,7 +149,7 @@ impl<'s> Columns<'s> {
                 return Err(self.missing(at, rows - 1));
             }
             if !cursor.another(&mut first, b']')? {
-                return self.finish(|reader| reader.finish_rows(rows));
+                return self.finish(|reader, spec| reader.finish_rows_for(rows, spec));
             }
         }
     }
@@ -161,7 +161,7 @@ impl<'s> Columns<'s> {
             self.only()?;
             self.read(0, |reader| reader.value(cursor))?;
         }
-        self.finish(Reader::finish)
+        self.finish(Reader::finish_for)
     }
 
     /// Whether what comes next is an object of inputs by name, and not a bare value.
@@ -215,13 +215,14 @@ impl<'s> Columns<'s> {
 
     fn finish(
         &mut self,
-        tensor: impl Fn(Reader) -> Result<Tensor, nested::Error>,
+        tensor: impl Fn(Reader, &TensorSpec) -> Result<Tensor, nested::Error>,
     ) -> Result<Vec<Input>, Error> {
         let columns = std::mem::take(&mut self.columns).into_iter().enumerate();
         let given = columns.filter(|(_, column)| column.rows > 0);
         let inputs = given.map(|(at, column)| {
-            let name = self.specs[at].name.clone();
-            Ok(Input { name, tensor: tensor(column.reader).map_err(|error| self.data(at, error))? })
+            let spec = &self.specs[at];
+            let tensor = tensor(column.reader, spec).map_err(|error| self.data(at, error))?;
+            Ok(Input { name: spec.name.clone(), tensor })
         });
         inputs.collect()
     }
@@ -268,7 +269,7 @@ pub struct NoRows {
 }
 
 /// Prints the answer in the format of the request: `predictions` by row, or `outputs` by tensor. A single output goes
-/// without its name. Strings of an output whose name ends in `_bytes` are `{"b64": "..."}`.
+/// without its name. Strings of an output whose name ends in `_bytes` are `{"b64": "..."}`, and any that are not UTF-8.
 ///
 /// # Errors
 /// Where the format is by row and the outputs do not all have the same number of rows.

@@ -1,68 +1,145 @@
-//! Tensors printed as JSON lists.
+//! Tensors and documents printed as JSON.
 
 use super::{Dialect, WORDS, leaf::to_base64};
-use crate::inference::tensor::{Data, Datatype, Tensor};
+use crate::inference::{
+    document::{Document, Map},
+    tensor::{Data, Datatype, Tensor},
+};
 use bytemuck::AnyBitPattern;
 use bytes::Bytes;
 use half::{bf16, f16};
 use serde::Serialize;
 
-/// Appends `tensor` as nested lists, or as a bare element where it has no dimensions. What is not finite becomes
-/// `null`, since JSON has no word for it; in strings that are not UTF-8 the bad bytes are replaced.
+/// A string that JSON cannot carry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("element {index} is not UTF-8, which JSON cannot carry")]
+pub struct NotText {
+    /// Counted from 0, whatever the shape.
+    pub index: usize,
+}
+
+/// Appends `tensor` as `/predict` answers: nested lists, or a bare element where it has no dimensions. What is not finite
+/// becomes `null`, since JSON has no word for it, and a string that is not UTF-8 `{"b64": "..."}`.
 pub fn write(tensor: &Tensor, output: &mut Vec<u8>) {
-    write_as(tensor, tensor.shape(), output, Dialect::Json, write_string);
+    write_in(Dialect::Predict, false, tensor, output);
 }
 
-/// Appends `tensor` as one flat list.
-pub fn write_flat(tensor: &Tensor, output: &mut Vec<u8>) {
-    write_as(tensor, &[tensor.elements()], output, Dialect::Json, write_string);
-}
-
-/// As [`write`], with `dialect`'s words for what is not finite, and strings in base64 where `base64` says so.
-pub(in crate::inference) fn write_in(dialect: Dialect, base64: bool, tensor: &Tensor, output: &mut Vec<u8>) {
-    write_as(tensor, tensor.shape(), output, dialect, if base64 { write_base64 } else { write_string });
-}
-
-fn write_as(
-    tensor: &Tensor,
-    dims: &[usize],
-    output: &mut Vec<u8>,
-    dialect: Dialect,
-    string: fn(&Bytes, &mut Vec<u8>),
-) {
-    let bytes = match tensor.data() {
-        Data::Strings(strings) => return write_lists(&mut strings.iter(), dims, output, &string),
-        Data::Numbers(bytes) => bytes,
-    };
-    match tensor.datatype() {
-        Datatype::Bool => write_numbers(bytes, dims, output, |byte: u8, output| json(&(byte != 0), output)),
-        // Strings have no such bytes; were there any, they would print as they are.
-        Datatype::Uint8 | Datatype::Bytes => write_numbers(bytes, dims, output, print::<u8>),
-        Datatype::Uint16 => write_numbers(bytes, dims, output, print::<u16>),
-        Datatype::Uint32 => write_numbers(bytes, dims, output, print::<u32>),
-        Datatype::Uint64 => write_numbers(bytes, dims, output, print::<u64>),
-        Datatype::Int8 => write_numbers(bytes, dims, output, print::<i8>),
-        Datatype::Int16 => write_numbers(bytes, dims, output, print::<i16>),
-        Datatype::Int32 => write_numbers(bytes, dims, output, print::<i32>),
-        Datatype::Int64 => write_numbers(bytes, dims, output, print::<i64>),
-        Datatype::Fp16 => {
-            write_numbers(bytes, dims, output, |number: f16, output| float(number.to_f32(), dialect, output));
+/// Appends `tensor` as one flat list, as the Open Inference Protocol has it; a document is a text there.
+pub(in crate::inference) fn write_flat(tensor: &Tensor, output: &mut Vec<u8>) -> Result<(), NotText> {
+    let texts: Vec<Vec<u8>>;
+    let texts: Vec<&[u8]> = match tensor.data() {
+        Data::Numbers(bytes) => {
+            let (datatype, dims) = (tensor.datatype(), &[tensor.elements()]);
+            write_numbers(datatype, bytes, dims, Dialect::OpenInference, output);
+            return Ok(());
         }
-        Datatype::Bf16 => {
-            write_numbers(bytes, dims, output, |number: bf16, output| {
-                float(number.to_f32(), dialect, output);
+        Data::Strings(strings) => strings.iter().map(|string| &string[..]).collect(),
+        Data::Documents(documents) => {
+            texts = documents.iter().map(write_document).collect();
+            texts.iter().map(|text| &text[..]).collect()
+        }
+    };
+    output.push(b'[');
+    for (index, text) in texts.into_iter().enumerate() {
+        if index > 0 {
+            output.push(b',');
+        }
+        json(std::str::from_utf8(text).map_err(|_| NotText { index })?, output);
+    }
+    output.push(b']');
+    Ok(())
+}
+
+/// A document by itself, for a protocol that has none: as `/predict` has them.
+pub(in crate::inference) fn write_document(document: &Document) -> Vec<u8> {
+    let mut output = Vec::with_capacity(64);
+    document_in(Dialect::Predict, document, &mut output);
+    output
+}
+
+/// As [`write`], with `dialect`'s words for what is not finite, and all strings in base64 where `base64` says so.
+pub(in crate::inference) fn write_in(dialect: Dialect, base64: bool, tensor: &Tensor, output: &mut Vec<u8>) {
+    let dims = tensor.shape();
+    match tensor.data() {
+        Data::Numbers(bytes) => write_numbers(tensor.datatype(), bytes, dims, dialect, output),
+        Data::Strings(strings) => {
+            write_lists(&mut strings.iter(), dims, output, &|string, output| {
+                write_string(base64, string, output);
             });
         }
-        Datatype::Fp32 => {
-            write_numbers(bytes, dims, output, |number: f32, output| float(number, dialect, output));
-        }
-        Datatype::Fp64 => {
-            write_numbers(bytes, dims, output, |number: f64, output| float(number, dialect, output));
+        Data::Documents(documents) => {
+            write_lists(&mut documents.iter(), dims, output, &|document, output| {
+                document_in(dialect, document, output);
+            });
         }
     }
 }
 
-fn write_numbers<T: AnyBitPattern>(
+fn document_in(dialect: Dialect, document: &Document, output: &mut Vec<u8>) {
+    match document {
+        Document::Tensor(tensor) => write_in(dialect, false, tensor, output),
+        Document::Map(map) => write_map(dialect, map, output),
+    }
+}
+
+fn write_map(dialect: Dialect, map: &Map, output: &mut Vec<u8>) {
+    output.push(b'{');
+    for at in 0..map.keys().elements() {
+        if at > 0 {
+            output.push(b',');
+        }
+        // JSON's names are strings.
+        let quote = matches!(map.keys().data(), Data::Numbers(_)).then_some(b'"');
+        output.extend(quote);
+        write_element(dialect, map.keys(), at, output);
+        output.extend(quote);
+        output.push(b':');
+        write_element(dialect, map.values(), at, output);
+    }
+    output.push(b'}');
+}
+
+/// The element at `at`, whatever the shape.
+fn write_element(dialect: Dialect, tensor: &Tensor, at: usize, output: &mut Vec<u8>) {
+    match tensor.data() {
+        Data::Numbers(bytes) => {
+            let size = bytes.len() / tensor.elements();
+            let element = &bytes[at * size..(at + 1) * size];
+            write_numbers(tensor.datatype(), element, &[], dialect, output);
+        }
+        Data::Strings(strings) => write_string(false, &strings[at], output),
+        Data::Documents(documents) => document_in(dialect, &documents[at], output),
+    }
+}
+
+fn write_numbers(datatype: Datatype, bytes: &[u8], dims: &[usize], dialect: Dialect, output: &mut Vec<u8>) {
+    match datatype {
+        Datatype::Bool => write_each(bytes, dims, output, |byte: u8, output| json(&(byte != 0), output)),
+        // Strings have no such bytes; were there any, they would print as they are.
+        Datatype::Uint8 | Datatype::Bytes => write_each(bytes, dims, output, print::<u8>),
+        Datatype::Uint16 => write_each(bytes, dims, output, print::<u16>),
+        Datatype::Uint32 => write_each(bytes, dims, output, print::<u32>),
+        Datatype::Uint64 => write_each(bytes, dims, output, print::<u64>),
+        Datatype::Int8 => write_each(bytes, dims, output, print::<i8>),
+        Datatype::Int16 => write_each(bytes, dims, output, print::<i16>),
+        Datatype::Int32 => write_each(bytes, dims, output, print::<i32>),
+        Datatype::Int64 => write_each(bytes, dims, output, print::<i64>),
+        Datatype::Fp16 => {
+            write_each(bytes, dims, output, |number: f16, output| float(number.to_f32(), dialect, output));
+        }
+        Datatype::Bf16 => {
+            write_each(bytes, dims, output, |number: bf16, output| float(number.to_f32(), dialect, output));
+        }
+        Datatype::Fp32 => {
+            write_each(bytes, dims, output, |number: f32, output| float(number, dialect, output));
+        }
+        Datatype::Fp64 => {
+            write_each(bytes, dims, output, |number: f64, output| float(number, dialect, output));
+        }
+    }
+}
+
+fn write_each<T: AnyBitPattern>(
     bytes: &[u8],
     dims: &[usize],
     output: &mut Vec<u8>,
@@ -97,7 +174,7 @@ fn write_lists<E>(
 /// Prints a number that is not finite as a word where `dialect` has one, else as serde does: `null`.
 fn float<T: Serialize + Copy + Into<f64>>(number: T, dialect: Dialect, output: &mut Vec<u8>) {
     let value: f64 = number.into();
-    if dialect == Dialect::Json || value.is_finite() {
+    if !dialect.has_words() || value.is_finite() {
         return json(&number, output);
     }
     let [nan, positive, negative] = WORDS;
@@ -115,14 +192,16 @@ fn print<T: Serialize>(number: T, output: &mut Vec<u8>) {
     json(&number, output);
 }
 
-fn write_string(string: &Bytes, output: &mut Vec<u8>) {
-    json(&String::from_utf8_lossy(string), output);
-}
-
-fn write_base64(string: &Bytes, output: &mut Vec<u8>) {
-    output.extend_from_slice(b"{\"b64\":\"");
-    output.extend_from_slice(to_base64(string).as_bytes());
-    output.extend_from_slice(b"\"}");
+/// A text, or what is none, or is not to be one, in base64.
+fn write_string(base64: bool, string: &Bytes, output: &mut Vec<u8>) {
+    match std::str::from_utf8(string) {
+        Ok(text) if !base64 => json(text, output),
+        _ => {
+            output.extend_from_slice(b"{\"b64\":\"");
+            output.extend_from_slice(to_base64(string).as_bytes());
+            output.extend_from_slice(b"\"}");
+        }
+    }
 }
 
 fn json<T: Serialize + ?Sized>(value: &T, output: &mut Vec<u8>) {

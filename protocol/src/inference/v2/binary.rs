@@ -5,6 +5,7 @@
 //! has come.
 
 use crate::inference::{
+    nested,
     spec::{Dims, TensorSpec},
     tensor::{self, Data, Datatype, Tensor},
 };
@@ -127,16 +128,22 @@ pub fn raw(spec: &TensorSpec, body: &Bytes) -> Result<Tensor, Error> {
 
 /// The bytes that a tensor is sent as; numbers are not copied.
 pub(super) fn print(tensor: &Tensor) -> Bytes {
-    let strings = match tensor.data() {
-        Data::Numbers(bytes) => return bytes.clone(),
-        Data::Strings(strings) => strings,
-    };
-    let mut bytes = Vec::with_capacity(strings.iter().map(|string| 4 + string.len()).sum());
+    match tensor.data() {
+        Data::Numbers(bytes) => bytes.clone(),
+        Data::Strings(strings) => print_strings(strings),
+        Data::Documents(documents) => {
+            print_strings(&documents.iter().map(nested::write_document).collect::<Vec<_>>())
+        }
+    }
+}
+
+fn print_strings(strings: &[impl AsRef<[u8]>]) -> Bytes {
+    let mut bytes = Vec::with_capacity(strings.iter().map(|string| 4 + string.as_ref().len()).sum());
     for string in strings {
         // What the length cannot say is cut: no answer is so long.
-        let length = u32::try_from(string.len()).unwrap_or(u32::MAX);
+        let length = u32::try_from(string.as_ref().len()).unwrap_or(u32::MAX);
         bytes.extend_from_slice(&length.to_le_bytes());
-        bytes.extend_from_slice(&string[..length as usize]);
+        bytes.extend_from_slice(&string.as_ref()[..length as usize]);
     }
     bytes.into()
 }

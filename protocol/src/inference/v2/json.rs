@@ -220,7 +220,7 @@ fn found<'a>(cursor: &mut Cursor<'a>, members: &Members<'_>) -> Result<Found<'a>
 }
 
 fn read(cursor: &mut Cursor<'_>, name: &str, datatype: Datatype) -> Result<Reader, Error> {
-    let mut reader = Reader::new(datatype, Dialect::Json);
+    let mut reader = Reader::new(datatype, Dialect::OpenInference);
     match reader.value(cursor) {
         Ok(()) => Ok(reader),
         Err(error) => Err(Error::Data { input: name.to_owned(), source: nested::Error::Json(error) }),

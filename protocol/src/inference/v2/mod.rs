@@ -8,7 +8,7 @@ mod response;
 
 pub use binary::{Error as BinaryError, raw};
 pub use request::{Error, InferRequest, Input, RequestedOutput, parse};
-pub use response::{InferResponse, Output, Printed, print};
+pub use response::{InferResponse, Output, PrintError, Printed, print};
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,15 @@
 //! An inference response: a head of JSON, and behind it the tensors that were asked for as bytes.
 
 use super::binary;
-use crate::inference::{nested, tensor::Tensor};
+use crate::inference::{
+    nested::{self, NotText},
+    tensor::Tensor,
+};
 use bytes::Bytes;
+use std::mem;
+
+/// A tensor up to so many bytes is copied to those before it: that costs less than to send one more piece.
+const COPY_UP_TO: usize = 16 * 1024;
 
 /// What is answered.
 #[derive(Clone, Debug)]
@@ -28,6 +35,16 @@ pub struct Output<'a> {
     pub binary: bool,
 }
 
+/// Why an output cannot be printed as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("output '{output}': {source}; ask for it as bytes, by \"parameters\": {{\"binary_data\": true}}")]
+pub struct PrintError {
+    /// The model's name for it.
+    pub output: String,
+    /// What is in the way.
+    pub source: NotText,
+}
+
 /// A response as it is sent: the head, then each of the tensors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Printed {
@@ -50,20 +67,31 @@ impl Printed {
         self.head.len() + self.tensors.iter().map(Bytes::len).sum::<usize>()
     }
 
-    /// The body in one piece.
+    /// The body: the head, and the tensors that are large by themselves, not copied.
     #[must_use]
-    pub fn into_body(mut self) -> Vec<u8> {
-        self.head.reserve_exact(self.content_length() - self.head.len());
-        for tensor in &self.tensors {
-            self.head.extend_from_slice(tensor);
+    pub fn into_pieces(self) -> Vec<Bytes> {
+        let small = self.tensors.iter().filter(|tensor| tensor.len() <= COPY_UP_TO);
+        let (mut pieces, mut open) = (Vec::new(), self.head);
+        open.reserve_exact(small.map(Bytes::len).sum());
+        for tensor in self.tensors {
+            if tensor.len() <= COPY_UP_TO {
+                open.extend_from_slice(&tensor);
+            } else {
+                pieces.push(mem::take(&mut open).into());
+                pieces.push(tensor);
+            }
         }
-        self.head
+        pieces.push(open.into());
+        pieces.retain(|piece| !piece.is_empty());
+        pieces
     }
 }
 
 /// Prints a response; tensors that are JSON are flat lists, as Triton prints them.
-#[must_use]
-pub fn print(response: &InferResponse<'_>) -> Printed {
+///
+/// # Errors
+/// Where a string that is not UTF-8 was to be JSON.
+pub fn print(response: &InferResponse<'_>) -> Result<Printed, PrintError> {
     let (mut head, mut tensors) = (Vec::with_capacity(256), Vec::new());
     member(&mut head, b'{', "model_name", response.model_name);
     member(&mut head, b',', "model_version", response.model_version);
@@ -87,12 +115,13 @@ pub fn print(response: &InferResponse<'_>) -> Printed {
             tensors.push(bytes);
         } else {
             head.extend_from_slice(b",\"data\":");
-            nested::write_flat(tensor, &mut head);
+            nested::write_flat(tensor, &mut head)
+                .map_err(|source| PrintError { output: (*name).to_owned(), source })?;
         }
         head.push(b'}');
     }
     head.extend_from_slice(b"]}");
-    Printed { head, tensors }
+    Ok(Printed { head, tensors })
 }
 
 fn member(head: &mut Vec<u8>, before: u8, name: &str, value: &str) {

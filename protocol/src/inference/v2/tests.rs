@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::inference::{
+    document::{Document, Map},
     spec::TensorSpec,
     tensor::{Data, Datatype, Tensor},
 };
@@ -19,7 +20,7 @@ fn body(json: &str, bytes: &[u8]) -> (Bytes, Option<usize>) {
 
 fn spec(datatype: Datatype, shape: &[i64]) -> TensorSpec {
     let shape = shape.iter().map(|dim| usize::try_from(*dim).ok()).collect();
-    TensorSpec { name: "x".into(), datatype, shape }
+    TensorSpec { name: "x".into(), datatype, shape, any_rank: false }
 }
 
 #[test]
@@ -236,12 +237,12 @@ fn a_response_is_the_json_of_the_protocol_and_the_bytes_behind_it() {
     let print = |outputs: &[(&'static str, &Tensor, bool)], id| {
         let output = |&(name, tensor, binary)| Output { name, tensor, binary };
         let outputs = outputs.iter().map(output).collect();
-        print(&InferResponse { model_name: "m", model_version: "1", id, outputs })
+        print(&InferResponse { model_name: "m", model_version: "1", id, outputs }).unwrap()
     };
     let json = print(&[("y\"", &numbers, false)], Some("a"));
     assert_eq!((json.header_length(), json.tensors.len()), (None, 0));
     assert_eq!(
-        String::from_utf8(json.into_body()).unwrap(),
+        String::from_utf8(json.into_pieces().concat()).unwrap(),
         r#"{"model_name":"m","model_version":"1","id":"a","outputs":[{"name":"y\"","datatype":"FP32","shape":[1,2],"data":[0.5,null]}]}"#
     );
     let mixed = print(&[("a", &numbers, true), ("b", &strings, false), ("c", &strings, true)], None);
@@ -251,7 +252,61 @@ fn a_response_is_the_json_of_the_protocol_and_the_bytes_behind_it() {
     let Data::Numbers(bytes) = numbers.data() else { panic!() };
     assert_eq!(mixed.tensors[0].as_ptr(), bytes.as_ptr());
     assert_eq!(mixed.tensors[1], &b"\x02\0\0\0hi\0\0\0\0"[..]);
-    let body = mixed.clone().into_body();
-    assert_eq!(body.len(), mixed.content_length());
-    assert!(body.ends_with(&mixed.tensors[1]));
+    let body = mixed.clone().into_pieces();
+    assert_eq!((body.len(), body[0].len()), (1, mixed.content_length()));
+    assert!(body[0].ends_with(&mixed.tensors[1]));
+}
+
+#[test]
+fn large_tensors_are_pieces_of_their_own() {
+    let (small, large) = (vec![1u8; 100], vec![2u8; 20_000]);
+    let tensor = |numbers: &Vec<u8>| Tensor::from_numbers(vec![numbers.len()], numbers.clone()).unwrap();
+    let (small_tensor, large_tensor) = (tensor(&small), tensor(&large));
+    let print = |tensors: &[&Tensor]| {
+        let outputs = tensors.iter().map(|tensor| Output { name: "x", tensor, binary: true }).collect();
+        print(&InferResponse { model_name: "m", model_version: "1", id: None, outputs }).unwrap()
+    };
+    for (tensors, count) in [
+        (&[&small_tensor, &small_tensor][..], 1),
+        (&[&large_tensor], 2),
+        (&[&small_tensor, &large_tensor, &small_tensor, &small_tensor], 3),
+        (&[&large_tensor, &large_tensor], 3),
+    ] {
+        let printed = print(tensors);
+        let whole = [&[Bytes::from(printed.head.clone())], &printed.tensors[..]].concat().concat();
+        let pieces = printed.into_pieces();
+        assert_eq!(pieces.len(), count);
+        assert_eq!(pieces.concat(), whole);
+        let large: Vec<_> = pieces.iter().filter(|piece| piece.len() == 20_000).collect();
+        let Data::Numbers(bytes) = large_tensor.data() else { panic!() };
+        assert!(large.iter().all(|piece| piece.as_ptr() == bytes.as_ptr()), "not copied");
+    }
+}
+
+#[test]
+fn strings_that_are_no_text_go_as_bytes_alone() {
+    let strings = Tensor::from_strings(vec![2], vec!["ü".into(), Bytes::from_static(b"\0\xff")]).unwrap();
+    let print = |binary| {
+        let outputs = vec![Output { name: "s", tensor: &strings, binary }];
+        print(&InferResponse { model_name: "m", model_version: "1", id: None, outputs })
+    };
+    assert_eq!(print(true).unwrap().tensors, [&b"\x02\0\0\0\xc3\xbc\x02\0\0\0\0\xff"[..]]);
+    let says = r#"output 's': element 1 is not UTF-8, which JSON cannot carry; ask for it as bytes, by "parameters": {"binary_data": true}"#;
+    assert_eq!(print(false).unwrap_err().to_string(), says);
+}
+
+#[test]
+fn documents_are_texts() {
+    let numbers = Tensor::from_numbers(vec![2], vec![0.5f32, f32::NAN]).unwrap();
+    let keys = Tensor::from_strings(vec![2], vec!["a\"".into(), "b".into()]).unwrap();
+    let map = Document::Map(Map::new(keys, numbers).unwrap());
+    let documents = Tensor::from_documents(vec![1], vec![map]).unwrap();
+    let print = |binary| {
+        let outputs = vec![Output { name: "d", tensor: &documents, binary }];
+        print(&InferResponse { model_name: "m", model_version: "1", id: None, outputs }).unwrap()
+    };
+    let head = String::from_utf8(print(false).head).unwrap();
+    let data = r#"{"name":"d","datatype":"BYTES","shape":[1],"data":["{\"a\\\"\":0.5,\"b\":null}"]}]}"#;
+    assert!(head.ends_with(data), "{head}");
+    assert_eq!(print(true).tensors, [&b"\x14\0\0\0{\"a\\\"\":0.5,\"b\":null}"[..]]);
 }
