@@ -158,6 +158,7 @@ mod tests {
             name: "x".into(),
             datatype: Datatype::Fp32,
             shape: shape.into(),
+            any_rank: false,
         };
         let check = |inputs: &[&[Option<usize>]], outputs: &[&[Option<usize>]], expected| {
             let specs = |shapes: &[&[Option<usize>]]| shapes.iter().map(|shape| spec(shape)).collect();

@@ -23,8 +23,12 @@ impl Fake {
     /// A model that does this in every run.
     #[must_use]
     pub fn new(behaviour: Behaviour) -> Self {
-        let spec =
-            |name: &str| TensorSpec { name: name.into(), datatype: Datatype::Fp32, shape: vec![None, None] };
+        let spec = |name: &str| TensorSpec {
+            name: name.into(),
+            datatype: Datatype::Fp32,
+            shape: vec![None, None],
+            any_rank: false,
+        };
         let signature =
             Signature { inputs: vec![spec("input")], outputs: vec![spec("output")], row_names: Vec::new() };
         Self { behaviour, signature }

@@ -1,5 +1,6 @@
 //! Tensors to tensors: what a model is to the rest of the program, and ONNX Runtime as one way to run it.
 
+mod arena;
 pub mod engine;
 mod external;
 pub mod fake;

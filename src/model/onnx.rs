@@ -1,39 +1,33 @@
-//! ONNX Runtime: the only file that names `ort`, and one of the two where `unsafe` may stand.
+//! ONNX Runtime: with `raw` the only files that name `ort`.
 //!
 //! One session per model, shared by all workers, so that there is one copy of the weights. After a session has been
 //! made nothing calls a method of it that needs `&mut`; every run has its own options and values.
-#![allow(unsafe_code)]
+
+mod raw;
 
 use super::{
+    arena::Shrinks,
     engine::{Engine, Interrupt, RunError, Signature, Terminate},
     message::one_line,
 };
 use crate::config::model::GraphOptimization;
 use bytes::Bytes;
-use half::{bf16, f16};
 use ort::{
-    AsPointer,
     environment::Environment,
     ep::CPU,
     logging::LogLevel,
-    memory::Allocator,
+    memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType},
     session::{NoSelectedOutputs, RunOptions, Session, builder::GraphOptimizationLevel},
-    value::{
-        DynValue, DynValueRef, Outlet, PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType,
-    },
+    sys::ONNXTensorElementDataType,
+    value::{Outlet, ValueType},
 };
 use predictd_protocol::inference::{
+    document::{Document, Map},
     spec::TensorSpec,
-    tensor::{Data, Datatype, Element, Tensor},
+    tensor::{Datatype, Tensor},
 };
-use std::{
-    borrow::Cow,
-    error::Error as _,
-    ffi::CString,
-    path::Path,
-    ptr::{self, NonNull},
-    sync::Arc,
-};
+use raw::{Declared, Kind, Value};
+use std::{error::Error as _, ffi::CString, path::Path, sync::Arc};
 
 /// Outputs up to this many bytes are copied, so that ONNX Runtime has its memory back at once.
 const COPY_UP_TO: usize = 16 * 1024;
@@ -109,41 +103,8 @@ pub struct Onnx {
     input_names: Vec<CString>,
     output_names: Vec<CString>,
     shrinks: Shrinks,
-}
-
-/// Which runs give the arena's memory back, which else keeps what the largest run needed for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shrinks {
-    /// There is no arena, or every run is as large as every other.
-    Never,
-    /// Those of more rows.
-    Over(usize),
-    /// Sizes other than the rows' vary, so that any run may be the largest.
-    Always,
-}
-
-impl Shrinks {
-    fn of(signature: &Signature, options: &Options) -> Self {
-        let specs = || signature.inputs.iter().chain(&signature.outputs);
-        if !options.memory_arena || specs().all(|spec| spec.shape.iter().all(Option::is_some)) {
-            Self::Never
-        } else if signature.has_free_rows() && specs().all(|spec| spec.shape[1..].iter().all(Option::is_some))
-        {
-            Self::Over(options.usual_rows)
-        } else {
-            Self::Always
-        }
-    }
-
-    fn after(self, inputs: &[Tensor]) -> bool {
-        match self {
-            Self::Never => false,
-            Self::Over(rows) => {
-                inputs.iter().any(|input| input.shape().first().is_some_and(|first| *first > rows))
-            }
-            Self::Always => true,
-        }
-    }
+    /// That inputs are in main memory.
+    memory: MemoryInfo<'static>,
 }
 
 impl Onnx {
@@ -152,15 +113,20 @@ impl Onnx {
     /// # Errors
     /// What is wrong with the model, in one line.
     pub fn load(runtime: &Runtime, path: &Path, options: &Options) -> Result<Self, LoadError> {
-        let session =
-            commit(runtime, path, options).map_err(|error| LoadError::Model(one_line(error.message())))?;
-        let inputs = session.inputs().iter().map(|outlet| spec("input", outlet)).collect::<Result<_, _>>()?;
-        // What is no tensor is left out here, and not asked for in a run.
-        let outputs: Vec<TensorSpec> =
-            session.outputs().iter().filter_map(|outlet| spec("output", outlet).ok()).collect();
-        if let (Some(outlet), true) = (session.outputs().first(), outputs.is_empty()) {
-            spec("output", outlet)?;
-        }
+        let failed = |error: ort::Error| LoadError::Model(one_line(error.message()));
+        let session = commit(runtime, path, options).map_err(failed)?;
+        let inputs = session
+            .inputs()
+            .iter()
+            .enumerate()
+            .map(|(at, outlet)| input_spec(outlet, raw::declared_input(&session, at).map_err(failed)?));
+        let inputs = inputs.collect::<Result<_, _>>()?;
+        let outputs = session
+            .outputs()
+            .iter()
+            .enumerate()
+            .map(|(at, outlet)| output_spec(outlet, raw::declared_output(&session, at).map_err(failed)?));
+        let outputs = outputs.collect::<Result<_, _>>()?;
         let mut row_names: Vec<String> =
             session.inputs().iter().chain(session.outputs()).filter_map(row_name).collect();
         row_names.sort();
@@ -170,12 +136,14 @@ impl Onnx {
             specs.iter().map(|spec| CString::new(&*spec.name)).collect::<Result<_, _>>()
         };
         let nul = |_| LoadError::Model("a tensor's name has a NUL in it".into());
+        let memory = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::CPUInput);
         Ok(Self {
             session: Arc::new(session),
             input_names: names(&signature.inputs).map_err(nul)?,
             output_names: names(&signature.outputs).map_err(nul)?,
-            shrinks: Shrinks::of(&signature, options),
+            shrinks: Shrinks::of(&signature, options.memory_arena, options.usual_rows),
             signature,
+            memory: memory.map_err(failed)?,
         })
     }
 }
@@ -200,14 +168,54 @@ fn commit(runtime: &Runtime, path: &Path, options: &Options) -> ort::Result<Sess
         .commit_from_file(path)
 }
 
-fn spec(kind: &'static str, outlet: &Outlet) -> Result<TensorSpec, LoadError> {
-    let unsupported = || LoadError::Unsupported(kind, outlet.name().to_owned(), outlet.dtype().to_string());
-    let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else { return Err(unsupported()) };
-    Ok(TensorSpec {
-        name: outlet.name().to_owned(),
-        datatype: datatype(*ty).ok_or_else(unsupported)?,
-        shape: shape.iter().map(|dim| usize::try_from(*dim).ok()).collect(),
-    })
+fn input_spec(outlet: &Outlet, declared: Declared) -> Result<TensorSpec, LoadError> {
+    let tensor = tensor_type(outlet.dtype()).filter(|_| !is_sparse(outlet, declared));
+    let (datatype, shape) = tensor.ok_or_else(|| unsupported("input", outlet, declared))?;
+    let any_rank = declared == Declared::AnyRank;
+    let shape = if any_rank { vec![None] } else { shape };
+    Ok(TensorSpec { name: outlet.name().to_owned(), datatype, shape, any_rank })
+}
+
+/// What is no tensor is one of JSON documents: a map is one, a sequence has one for each item.
+fn output_spec(outlet: &Outlet, declared: Declared) -> Result<TensorSpec, LoadError> {
+    let given = match without_option(outlet.dtype()) {
+        ValueType::Map { .. } => Some((Datatype::Bytes, vec![])),
+        ValueType::Sequence(items) => match **items {
+            ValueType::Map { .. } => Some((Datatype::Bytes, vec![None])),
+            ref items => tensor_type(items).map(|_| (Datatype::Bytes, vec![None])),
+        },
+        tensor => tensor_type(tensor),
+    };
+    let given = given.filter(|_| !is_sparse(outlet, declared));
+    let (datatype, shape) = given.ok_or_else(|| unsupported("output", outlet, declared))?;
+    // Of any rank, most likely it has rows; the trial before it is batched shows.
+    let shape = if declared == Declared::AnyRank { vec![None] } else { shape };
+    Ok(TensorSpec { name: outlet.name().to_owned(), datatype, shape, any_rank: false })
+}
+
+fn tensor_type(value_type: &ValueType) -> Option<(Datatype, Vec<Option<usize>>)> {
+    let ValueType::Tensor { ty, shape, .. } = without_option(value_type) else { return None };
+    let element: ONNXTensorElementDataType = (*ty).into();
+    let shape = shape.iter().map(|dim| usize::try_from(*dim).ok()).collect();
+    Some((raw::datatype(element as i32)?, shape))
+}
+
+/// An optional input has to be given all the same: there is no way to say that it is not.
+fn without_option(value_type: &ValueType) -> &ValueType {
+    match value_type {
+        ValueType::Optional(content) => content,
+        other => other,
+    }
+}
+
+/// The binding takes a sparse tensor for a dense one.
+fn is_sparse(outlet: &Outlet, declared: Declared) -> bool {
+    declared == Declared::NoTensor && matches!(outlet.dtype(), ValueType::Tensor { .. })
+}
+
+fn unsupported(kind: &'static str, outlet: &Outlet, declared: Declared) -> LoadError {
+    let sparse = if is_sparse(outlet, declared) { ", sparse" } else { "" };
+    LoadError::Unsupported(kind, outlet.name().to_owned(), format!("{}{sparse}", outlet.dtype()))
 }
 
 /// What the model calls its first dimension if that may be of any size. Names that tf2onnx makes up, `unk__7`, say nothing.
@@ -219,26 +227,6 @@ fn row_name(outlet: &Outlet) -> Option<String> {
     Some(name.clone())
 }
 
-fn datatype(element: TensorElementType) -> Option<Datatype> {
-    Some(match element {
-        TensorElementType::Bool => Datatype::Bool,
-        TensorElementType::Uint8 => Datatype::Uint8,
-        TensorElementType::Uint16 => Datatype::Uint16,
-        TensorElementType::Uint32 => Datatype::Uint32,
-        TensorElementType::Uint64 => Datatype::Uint64,
-        TensorElementType::Int8 => Datatype::Int8,
-        TensorElementType::Int16 => Datatype::Int16,
-        TensorElementType::Int32 => Datatype::Int32,
-        TensorElementType::Int64 => Datatype::Int64,
-        TensorElementType::Float16 => Datatype::Fp16,
-        TensorElementType::Bfloat16 => Datatype::Bf16,
-        TensorElementType::Float32 => Datatype::Fp32,
-        TensorElementType::Float64 => Datatype::Fp64,
-        TensorElementType::String => Datatype::Bytes,
-        _ => return None,
-    })
-}
-
 impl Engine for Onnx {
     fn signature(&self) -> &Signature {
         &self.signature
@@ -248,49 +236,29 @@ impl Engine for Onnx {
         assert_eq!(inputs.len(), self.input_names.len(), "the caller has checked the inputs");
         let failed = |error: ort::Error| RunError::Failed(one_line(error.message()));
         // The numbers are borrowed from the request's body where they lie aligned there, else from a copy.
-        let aligned: Vec<Aligned<'_>> = inputs.iter().map(Aligned::of).collect();
-        let values =
-            aligned.iter().map(Aligned::to_value).collect::<ort::Result<Vec<_>>>().map_err(failed)?;
+        let aligned: Vec<_> = inputs.iter().map(Tensor::aligned).collect();
+        let values = aligned
+            .iter()
+            .map(|input| Value::of(input, &self.memory))
+            .collect::<ort::Result<Vec<_>>>()
+            .map_err(failed)?;
         let mut options = RunOptions::new().map_err(failed)?;
         if self.shrinks.after(inputs) {
             options.set("memory.enable_memory_arena_shrinkage", "cpu:0").map_err(failed)?;
         }
         let options = Arc::new(options);
 
-        let input_names: Vec<_> = self.input_names.iter().map(|name| name.as_ptr()).collect();
-        let input_values: Vec<_> = values.iter().map(Value::ptr).collect();
-        let output_names: Vec<_> = self.output_names.iter().map(|name| name.as_ptr()).collect();
-        let mut outputs = Outputs(vec![ptr::null_mut(); output_names.len()]);
-
-        let status = interrupt.while_running(Arc::new(Termination(Arc::clone(&options))), || {
-            // SAFETY: every pointer is valid for the whole call: the session is held by `self`, options, names and
-            // values by this frame; the arrays are as long as the lengths say, and ONNX Runtime fills the outputs, null
-            // until then, with values of its own. Several threads may be in `Run` of one session at once: with the CPU
-            // provider it changes nothing of the session but what it locks itself (and the session is never used
-            // through `&mut` after it was made).
-            unsafe {
-                let status = (ort::api().Run)(
-                    self.session.ptr().cast_mut(),
-                    options.ptr(),
-                    input_names.as_ptr(),
-                    input_values.as_ptr(),
-                    input_values.len(),
-                    output_names.as_ptr(),
-                    output_names.len(),
-                    outputs.0.as_mut_ptr(),
-                );
-                ort::Error::result_from_status(status)
-            }
-        })?;
-        if let Err(error) = status {
-            return Err(if interrupt.is_terminated() { RunError::Terminated } else { failed(error) });
-        }
-        let outputs = outputs.into_values();
-        outputs
-            .into_iter()
-            .map(|value| tensor(value?, &self.session))
-            .collect::<ort::Result<_>>()
-            .map_err(failed)
+        let run = || raw::run(&self.session, &options, &self.input_names, &values, &self.output_names);
+        let status = interrupt.while_running(Arc::new(Termination(Arc::clone(&options))), run)?;
+        let outputs = status
+            .map_err(|error| if interrupt.is_terminated() { RunError::Terminated } else { failed(error) })?;
+        let outputs = self.signature.outputs.iter().zip(outputs).map(|(spec, value)| {
+            let tensor = value.and_then(|value| self.tensor(value, &values));
+            tensor.map_err(|error| {
+                RunError::Failed(format!("output '{}' is {}", spec.name, one_line(error.message())))
+            })
+        });
+        outputs.collect()
     }
 }
 
@@ -303,168 +271,54 @@ impl Terminate for Termination {
     }
 }
 
-/// The outputs of a run, released with it unless they were taken.
-struct Outputs(Vec<*mut ort::sys::OrtValue>);
-
-impl Outputs {
-    /// Takes the outputs over; one that is missing is an error.
-    fn into_values(mut self) -> Vec<ort::Result<DynValue>> {
-        let values = std::mem::take(&mut self.0).into_iter().map(|output| {
-            let output = NonNull::new(output).ok_or_else(|| ort::Error::new("an output is missing"))?;
-            // SAFETY: ONNX Runtime made the value for us in a run that succeeded, and nobody else has it; it was
-            // allocated by the CPU provider, which is the default allocator's.
-            Ok(unsafe { DynValue::from_ptr(output, Some(&Allocator::default())) })
-        });
-        values.collect()
-    }
-}
-
-impl Drop for Outputs {
-    fn drop(&mut self) {
-        for output in self.0.iter().filter(|output| !output.is_null()) {
-            // SAFETY: the value was made for us and has not been taken over.
-            unsafe { (ort::api().ReleaseValue)(*output) };
-        }
-    }
-}
-
-/// Calls a generic function with the Rust type of a datatype of numbers.
-macro_rules! with_number {
-    ($datatype:expr, $function:ident($($argument:expr),*), $otherwise:expr) => {
-        match $datatype {
-            Datatype::Bool => $function::<bool>($($argument),*),
-            Datatype::Uint8 => $function::<u8>($($argument),*),
-            Datatype::Uint16 => $function::<u16>($($argument),*),
-            Datatype::Uint32 => $function::<u32>($($argument),*),
-            Datatype::Uint64 => $function::<u64>($($argument),*),
-            Datatype::Int8 => $function::<i8>($($argument),*),
-            Datatype::Int16 => $function::<i16>($($argument),*),
-            Datatype::Int32 => $function::<i32>($($argument),*),
-            Datatype::Int64 => $function::<i64>($($argument),*),
-            Datatype::Fp16 => $function::<f16>($($argument),*),
-            Datatype::Bf16 => $function::<bf16>($($argument),*),
-            Datatype::Fp32 => $function::<f32>($($argument),*),
-            Datatype::Fp64 => $function::<f64>($($argument),*),
-            Datatype::Bytes => $otherwise,
-        }
-    };
-}
-
-/// An input whose numbers can be read where they are.
-struct Aligned<'a>(Cow<'a, Tensor>);
-
-impl<'a> Aligned<'a> {
-    fn of(tensor: &'a Tensor) -> Self {
-        fn realign<T: Number>(tensor: &Tensor, bytes: &[u8]) -> Option<Tensor> {
-            if tensor.numbers::<T>().is_some() {
-                return None;
+impl Onnx {
+    /// What an output is, its memory taken over unless that is little or an input's.
+    fn tensor<'a>(&self, value: Value<'a>, inputs: &[Value<'a>]) -> ort::Result<Tensor> {
+        match value.kind()? {
+            Kind::Tensor => {}
+            Kind::Map => {
+                let document = self.document(value, inputs)?;
+                return Tensor::from_documents(vec![], vec![document]).map_err(ort::Error::wrap);
             }
-            let numbers = bytes.chunks_exact(size_of::<T>()).map(|piece| T::of(piece)).collect();
-            Some(Tensor::from_numbers(tensor.shape().to_vec(), numbers).expect("as many numbers as before"))
+            Kind::Sequence => {
+                let items = (0..value.items()?).map(|at| self.document(value.item(at)?, inputs));
+                let items = items.collect::<ort::Result<Vec<_>>>()?;
+                return Tensor::from_documents(vec![items.len()], items).map_err(ort::Error::wrap);
+            }
         }
-        let copy = match tensor.data() {
-            Data::Numbers(bytes) => with_number!(tensor.datatype(), realign(tensor, bytes), None),
-            Data::Strings(_) => None,
+        let (datatype, shape) = value.tensor_type()?;
+        if datatype == Datatype::Bytes {
+            return Tensor::from_strings(shape, value.strings()?).map_err(ort::Error::wrap);
+        }
+        let bytes = match value.numbers()? {
+            few if few.len() <= COPY_UP_TO => Bytes::copy_from_slice(few),
+            _ => match value.outliving(inputs) {
+                Ok(value) => Bytes::from_owner(Kept { value, _session: Arc::clone(&self.session) }),
+                Err(value) => Bytes::copy_from_slice(value.numbers()?),
+            },
         };
-        Self(copy.map_or(Cow::Borrowed(tensor), Cow::Owned))
+        Tensor::from_bytes(datatype, shape, bytes).map_err(ort::Error::wrap)
     }
 
-    fn to_value(&self) -> ort::Result<Value<'_>> {
-        fn borrow<T: Number>(tensor: &Tensor) -> ort::Result<Value<'_>> {
-            let numbers = tensor.numbers::<T>().expect("aligned before");
-            TensorRef::from_array_view((tensor.shape(), numbers))
-                .map(|value| Value::Borrowed(value.into_dyn()))
+    fn document<'a>(&self, value: Value<'a>, inputs: &[Value<'a>]) -> ort::Result<Document> {
+        if value.kind()? != Kind::Map {
+            return self.tensor(value, inputs).map(Document::Tensor);
         }
-        let tensor = &*self.0;
-        match tensor.data() {
-            Data::Numbers(_) => {
-                with_number!(tensor.datatype(), borrow(tensor), unreachable!("strings are no numbers"))
-            }
-            Data::Strings(strings) => {
-                let texts = strings
-                    .iter()
-                    .map(|text| String::from_utf8(text.to_vec()))
-                    .collect::<Result<Vec<_>, _>>();
-                let texts = texts.map_err(|_| ort::Error::new("a string is not UTF-8"))?;
-                let value = ort::value::Tensor::from_string_array((tensor.shape(), &texts[..]))?;
-                Ok(Value::Owned(value.into_dyn()))
-            }
-        }
+        let part = |at| self.tensor(value.item(at)?, inputs);
+        Map::new(part(0)?, part(1)?).map(Document::Map).map_err(ort::Error::wrap)
     }
-}
-
-/// An input as ONNX Runtime has it.
-enum Value<'a> {
-    /// Over memory of ours.
-    Borrowed(DynValueRef<'a>),
-    /// In memory of its own.
-    Owned(DynValue),
-}
-
-impl Value<'_> {
-    fn ptr(&self) -> *const ort::sys::OrtValue {
-        match self {
-            Self::Borrowed(value) => value.ptr(),
-            Self::Owned(value) => value.ptr(),
-        }
-    }
-}
-
-/// A number that both sides know.
-trait Number: Element + PrimitiveTensorElementType + bytemuck::CheckedBitPattern + std::fmt::Debug {
-    /// Reads one that may not be aligned.
-    fn of(piece: &[u8]) -> Self {
-        bytemuck::checked::pod_read_unaligned(piece)
-    }
-}
-
-impl<T: Element + PrimitiveTensorElementType + bytemuck::CheckedBitPattern + std::fmt::Debug> Number for T {}
-
-/// Takes an output over, its memory included unless that is little.
-fn tensor(value: DynValue, session: &Arc<Session>) -> ort::Result<Tensor> {
-    fn numbers<T: Number>(value: DynValue, session: &Arc<Session>) -> ort::Result<Tensor> {
-        let (shape, data) = value.try_extract_tensor::<T>()?;
-        let shape = dims(shape);
-        let bytes = bytemuck::cast_slice(data);
-        let bytes = if bytes.len() <= COPY_UP_TO {
-            Bytes::copy_from_slice(bytes)
-        } else {
-            Bytes::from_owner(Kept::<T> {
-                value,
-                _session: Arc::clone(session),
-                element: std::marker::PhantomData,
-            })
-        };
-        Tensor::from_bytes(T::DATATYPE, shape, bytes).map_err(ort::Error::wrap)
-    }
-    fn strings(value: &DynValue) -> ort::Result<Tensor> {
-        let (shape, texts) = value.try_extract_strings()?;
-        Tensor::from_strings(dims(shape), texts.into_iter().map(Bytes::from).collect())
-            .map_err(ort::Error::wrap)
-    }
-    let ValueType::Tensor { ty, .. } = value.dtype() else {
-        return Err(ort::Error::new("an output is no tensor"));
-    };
-    let datatype = datatype(*ty).ok_or_else(|| ort::Error::new("an output has an unknown datatype"))?;
-    with_number!(datatype, numbers(value, session), strings(&value))
-}
-
-fn dims(shape: &[i64]) -> Vec<usize> {
-    shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(0)).collect()
 }
 
 /// An output that is read where ONNX Runtime put it.
-struct Kept<T> {
-    value: DynValue,
+struct Kept {
+    value: Value<'static>,
     /// Its memory is the session's.
     _session: Arc<Session>,
-    element: std::marker::PhantomData<fn() -> T>,
 }
 
-impl<T: Number> AsRef<[u8]> for Kept<T> {
+impl AsRef<[u8]> for Kept {
     fn as_ref(&self) -> &[u8] {
-        let (_, data) = self.value.try_extract_tensor::<T>().expect("it has been extracted before");
-        bytemuck::cast_slice(data)
+        self.value.numbers().expect("they have been read before")
     }
 }
 

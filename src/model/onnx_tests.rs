@@ -2,10 +2,13 @@
 
 use super::*;
 use crate::model::library;
-use std::slice::from_ref;
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    ptr,
+    slice::from_ref,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 const OPTIONS: Options =
@@ -88,10 +91,116 @@ fn every_datatype_goes_through_unchanged() {
         let empty = Tensor::from_bytes(datatype, vec![0, 3], Bytes::new()).unwrap();
         assert_eq!(run(&engine, from_ref(&empty)).unwrap(), [empty]);
     }
-    let strings = Tensor::from_strings(vec![1, 3], vec!["".into(), "ü".into(), "a b".into()]).unwrap();
-    let answered = run(&load("tests/data/models/identity_string"), &[strings]).unwrap();
-    let Data::Strings(texts) = answered[0].data() else { panic!() };
-    assert_eq!((&texts[0][..], &texts[1][..]), (&b""[..], "ü".as_bytes()));
+}
+
+#[test]
+fn strings_are_any_bytes() {
+    let engine = load("tests/data/models/identity_string");
+    let all: Vec<u8> = (0..=255).collect();
+    let texts = [
+        "".into(),
+        "ü".into(),
+        "a\0b".into(),
+        Bytes::from(all.repeat(1000)),
+        b"\xff\xfe"[..].into(),
+        "\0".into(),
+    ];
+    for count in 0..=texts.len() {
+        let strings = Tensor::from_strings(vec![1, count], texts[..count].to_vec()).unwrap();
+        assert_eq!(run(&engine, from_ref(&strings)).unwrap(), [strings]);
+    }
+}
+
+/// What prints as this JSON.
+fn printed(tensor: &Tensor) -> String {
+    let mut json = Vec::new();
+    predictd_protocol::inference::nested::write(tensor, &mut json);
+    String::from_utf8(json).unwrap()
+}
+
+#[test]
+fn sequences_and_maps_are_documents() {
+    let x = Tensor::from_numbers(vec![2, 2], vec![1f32, 2.0, 3.0, -1.0]).unwrap();
+    let none = x.rows(0..0).unwrap();
+    let classifier = load("tests/data/models/classifier");
+    let outputs: Vec<_> = classifier
+        .signature()
+        .outputs
+        .iter()
+        .map(|spec| format!("{} {} {}", spec.name, spec.datatype, spec.dims()))
+        .collect();
+    assert_eq!(outputs, ["label INT64 [-1]", "probabilities BYTES [-1]"]);
+    let answered = run(&classifier, from_ref(&x)).unwrap();
+    assert_eq!(answered[1].shape(), [2]);
+    // Keys in their order as numbers.
+    let first = printed(&answered[1].row(0).unwrap());
+    assert!(first.starts_with("{\"0\":0.00027083") && first.contains(",\"9\":0.0018"), "{first}");
+    assert!(first.contains(",\"10\":0.0642") && first.ends_with('}'), "{first}");
+    assert_eq!(
+        run(&classifier, from_ref(&none)).unwrap()[1],
+        Tensor::from_documents(vec![0], vec![]).unwrap()
+    );
+
+    let named = run(&load("tests/data/models/classifier_of_names"), from_ref(&x)).unwrap();
+    let first = printed(&named[1].row(0).unwrap());
+    assert!(first.starts_with(r#"{"\"ü\"":0.01155"#) && first.contains(",\"ant\":0.8113"), "{first}");
+
+    let sequence = load("tests/data/models/sequence");
+    assert_eq!(printed(&run(&sequence, from_ref(&x)).unwrap()[0]), "[[1.0,2.0],[3.0,-1.0]]");
+    assert_eq!(printed(&run(&sequence, from_ref(&none)).unwrap()[0]), "[]");
+}
+
+#[test]
+fn what_is_optional_is_there_or_said_to_be_missing() {
+    let engine = load("tests/data/models/optional");
+    let x = Tensor::from_numbers(vec![2], vec![1f32, 2.0]).unwrap();
+    let asked = |give: bool| [x.clone(), Tensor::from_numbers(vec![], vec![give]).unwrap()];
+    assert_eq!(run(&engine, &asked(true)).unwrap(), from_ref(&x));
+    assert_eq!(
+        run(&engine, &asked(false)).unwrap_err().to_string(),
+        "output 'y' is optional, and the model gave none"
+    );
+}
+
+#[test]
+fn an_input_may_have_any_number_of_dimensions() {
+    let engine = load("tests/data/models/any_rank");
+    assert!(engine.signature().inputs[0].any_rank && !engine.signature().has_free_rows());
+    for shape in [&[][..], &[3], &[2, 0, 3]] {
+        let input = floats(shape, 1);
+        assert_eq!(run(&engine, from_ref(&input)).unwrap(), [input]);
+    }
+    assert!(!load("tests/data/models/scalars").signature().inputs[0].any_rank, "none is a number of them");
+}
+
+#[test]
+fn what_no_request_can_bring_is_refused_by_name() {
+    for (model, says) in [
+        ("gives_float8", "output 'y' is of a kind that cannot be served: Tensor<f8_e4m3fn>(n)"),
+        ("takes_map", "input 'x' is of a kind that cannot be served: Map<String, f32>"),
+        ("takes_sequence", "input 'x' is of a kind that cannot be served: Sequence<Tensor<f32>(n, m)>"),
+        ("takes_sparse", "input 'x' is of a kind that cannot be served: Tensor<f32>(3, 3), sparse"),
+    ] {
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/refused").join(model).join("model.onnx");
+        let error = Onnx::load(runtime(), &path, &OPTIONS).unwrap_err().to_string();
+        assert_eq!(error, says);
+    }
+}
+
+/// The value that a graph gives then is the very one that it was given, over memory of ours.
+#[test]
+fn an_output_that_is_an_input_outlives_it() {
+    let engine = load("tests/data/models/pass_through");
+    for columns in [3, 100_000] {
+        let input = floats(&[2, columns], 1);
+        let before = floats(&[2, columns], 1);
+        let outputs = run(&engine, &[input]).unwrap();
+        // Whoever gets the memory that is free now writes to it.
+        let others: Vec<Tensor> = (2..6).map(|seed| floats(&[2, columns], seed)).collect();
+        assert_eq!(outputs[0], before);
+        drop(others);
+    }
 }
 
 #[test]

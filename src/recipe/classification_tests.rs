@@ -10,7 +10,7 @@ fn output(text: &str) -> ClassificationOutput {
 }
 
 fn spec(name: &str, datatype: Datatype, shape: &[Option<usize>]) -> TensorSpec {
-    TensorSpec { name: name.into(), datatype, shape: shape.to_vec() }
+    TensorSpec { name: name.into(), datatype, shape: shape.to_vec(), any_rank: false }
 }
 
 /// The classes of a row of scores, as `index:score` in two decimals.

@@ -18,7 +18,10 @@ fn image_input(keys: &str) -> ImageInput {
 fn recipe(keys: &str, datatype: Datatype, shape: &[i32]) -> Result<Recipe, String> {
     let input = image_input(keys);
     let shape: Vec<_> = shape.iter().map(|dim| usize::try_from(*dim).ok()).collect();
-    let recipe = Recipe::new(&input, &[TensorSpec { name: "x".into(), datatype, shape: shape.to_vec() }]);
+    let recipe = Recipe::new(
+        &input,
+        &[TensorSpec { name: "x".into(), datatype, shape: shape.to_vec(), any_rank: false }],
+    );
     recipe.map_err(|error| error.to_string())
 }
 
@@ -178,7 +181,7 @@ fn what_does_not_fit_the_model_is_said_when_it_is_loaded() {
         assert_eq!(recipe(keys, datatype, &[-1, 3, 8, 9]).unwrap_err(), expected, "{keys}");
     }
     let input = image_input("");
-    let spec = TensorSpec { name: "a".into(), datatype: Datatype::Fp32, shape: Vec::new() };
+    let spec = TensorSpec { name: "a".into(), datatype: Datatype::Fp32, shape: Vec::new(), any_rank: false };
     let error = Recipe::new(&input, &[spec.clone(), TensorSpec { name: "b".into(), ..spec }])
         .unwrap_err()
         .to_string();

@@ -134,7 +134,8 @@ mod tests {
         let text = format!("[input]\nkind = \"image\"\n{keys}");
         let input = Model::parse(&text, "model.toml", &Defaults::default()).unwrap().input.unwrap();
         let shape: Vec<_> = shape.iter().map(|dim| usize::try_from(*dim).ok()).collect();
-        let spec = TensorSpec { name: "x".into(), datatype: Datatype::Fp32, shape: shape.to_vec() };
+        let spec =
+            TensorSpec { name: "x".into(), datatype: Datatype::Fp32, shape: shape.to_vec(), any_rank: false };
         Image::new(&input, &spec).map_err(|error| error.to_string())
     }
 

@@ -331,6 +331,9 @@ impl Loading<'_> {
         let rows = if signature.has_free_rows() { &rows } else { &rows[..rows.len().min(1)] };
         for &rows in rows {
             let inputs = signature.inputs.iter().map(|spec| {
+                if spec.any_rank {
+                    return None;
+                }
                 let dims = spec.shape.iter().enumerate();
                 let shape =
                     dims.map(|(at, dim)| dim.or((at == 0).then_some(rows))).collect::<Option<Vec<_>>>()?;

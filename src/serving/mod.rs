@@ -23,7 +23,7 @@ use crate::{
 };
 use predictd_protocol::inference::{
     spec::TensorSpec,
-    tensor::{Data, Datatype, Tensor},
+    tensor::{Datatype, Tensor},
     v2::Input,
 };
 use std::{fmt, sync::Arc, time::Duration};
@@ -112,14 +112,6 @@ pub enum InputError {
         /// The input.
         input: String,
     },
-    /// Strings that ONNX Runtime's interface cannot take.
-    #[error("model '{model}': the strings of input '{input}' must be UTF-8 without NUL")]
-    Text {
-        /// The model.
-        model: ModelName,
-        /// The input.
-        input: String,
-    },
     /// The request wants what the model does not give.
     #[error("model '{model}' has no output '{output}'; it has {known}")]
     Output {
@@ -179,11 +171,6 @@ impl Model {
             if !spec.fits(tensor.shape()) {
                 let (expected, got) = (spec.dims().to_string(), tensor.shape().to_vec());
                 return Err(InputError::Shape { model: model(), input: name, expected, got });
-            }
-            if let Data::Strings(strings) = tensor.data()
-                && strings.iter().any(|string| string.contains(&0) || std::str::from_utf8(string).is_err())
-            {
-                return Err(InputError::Text { model: model(), input: name });
             }
             arranged.push(tensor);
         }

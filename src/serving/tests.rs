@@ -18,7 +18,7 @@ impl Engine for Echo {
 }
 
 fn spec(name: &str, datatype: Datatype, shape: &[Option<usize>]) -> TensorSpec {
-    TensorSpec { name: name.into(), datatype, shape: shape.into() }
+    TensorSpec { name: name.into(), datatype, shape: shape.into(), any_rank: false }
 }
 
 fn model(name: &str, version: u64) -> Model {

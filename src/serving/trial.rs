@@ -5,8 +5,9 @@
 
 use crate::model::engine::{Engine, Interrupt, Signature};
 use predictd_protocol::inference::{
+    document::Document,
     spec::TensorSpec,
-    tensor::{self, Datatype, Tensor},
+    tensor::{self, Data, Datatype, Tensor},
 };
 use std::ops::Range;
 
@@ -95,12 +96,23 @@ fn equal(a: &Tensor, b: &Tensor) -> bool {
     if a.shape() != b.shape() {
         return false;
     }
+    if let (Data::Documents(a), Data::Documents(b)) = (a.data(), b.data()) {
+        return a.iter().zip(b).all(|(a, b)| equal_documents(a, b));
+    }
     let (Some(a_numbers), Some(b_numbers)) = (a.to_f32(), b.to_f32()) else { return a.data() == b.data() };
     let largest = a_numbers.iter().filter(|x| x.is_finite()).fold(0.0f32, |largest, x| largest.max(x.abs()));
     let close = |(a, b): (&f32, &f32)| {
         a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()) || (a - b).abs() <= TOLERANCE * largest
     };
     a_numbers.iter().zip(&b_numbers).all(close)
+}
+
+fn equal_documents(a: &Document, b: &Document) -> bool {
+    match (a, b) {
+        (Document::Tensor(a), Document::Tensor(b)) => equal(a, b),
+        (Document::Map(a), Document::Map(b)) => a.keys() == b.keys() && equal(a.values(), b.values()),
+        _ => false,
+    }
 }
 
 /// Some rows of an endless tensor: numbers between 0 and 1, integers of 0 and 1, which most tables have.

@@ -18,7 +18,12 @@ impl Engine for Model {
 }
 
 fn verdict(shape: &[Option<usize>], names: &[&str], run: Behaviour) -> Verdict {
-    let spec = |name: &str| TensorSpec { name: name.into(), datatype: Datatype::Fp32, shape: shape.to_vec() };
+    let spec = |name: &str| TensorSpec {
+        name: name.into(),
+        datatype: Datatype::Fp32,
+        shape: shape.to_vec(),
+        any_rank: false,
+    };
     let row_names = names.iter().map(|name| (*name).to_owned()).collect();
     let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")], row_names };
     rows_are_independent(&Model(signature, run), &Interrupt::default())

@@ -2,7 +2,7 @@
 """Makes the test models: models/NAME/model.onnx.
 
     pip install numpy onnx onnxruntime
-    python3 tests/data/make.py [-d DIR] [NAME ...]    # default: all, into tests/data/models
+    python3 tests/data/make.py [-d DIR] [NAME ...]    # default: all, into tests/data/models and refused beside it
 
 The same versions give the same bytes. All but `mlp` (16.8 MB) are kept in the repository.
 """
@@ -34,12 +34,16 @@ def model(
     outputs: list[ValueInfoProto],
     weights: dict[str, np.ndarray] | None = None,
     opset: int = 17,
+    ml_opset: int | None = None,
 ) -> bytes:
     initializers = [numpy_helper.from_array(w, name) for name, w in (weights or {}).items()]
     graph = helper.make_graph(nodes, "test", inputs, outputs, initializers)
     made = helper.make_model(
         graph,
-        opset_imports=[helper.make_opsetid("", opset)],
+        opset_imports=[
+            helper.make_opsetid("", opset),
+            *([helper.make_opsetid("ai.onnx.ml", ml_opset)] if ml_opset else []),
+        ],
         ir_version=8 if opset < 20 else 9,
         producer_name="predictd",
     )
@@ -139,6 +143,115 @@ def busy() -> bytes:
     )
 
 
+def classifier(labels: list[int] | list[str]) -> bytes:
+    """What scikit-learn's converter makes: a label, and for each row a map from class to probability (ZipMap)."""
+    rows = len(labels)
+    names = "classlabels_strings" if isinstance(labels[0], str) else "classlabels_ints"
+    zip_names = "classlabels_strings" if isinstance(labels[0], str) else "classlabels_int64s"
+    key = TensorProto.STRING if isinstance(labels[0], str) else INT64
+    nodes = [
+        node(
+            "LinearClassifier",
+            ["x"],
+            ["label", "scores"],
+            domain="ai.onnx.ml",
+            coefficients=[float(v) for v in filled((rows * 2,), seed=1, amplitude=2.0)],
+            intercepts=[0.0] * rows,
+            multi_class=1,
+            post_transform="SOFTMAX",
+            **{names: labels},
+        ),
+        node("ZipMap", ["scores"], ["probabilities"], domain="ai.onnx.ml", **{zip_names: labels}),
+    ]
+    maps = helper.make_sequence_type_proto(helper.make_map_type_proto(key, helper.make_tensor_type_proto(FLOAT, [])))
+    outputs = [value("label", key, ["rows"]), helper.make_value_info("probabilities", maps)]
+    return model(nodes, [value("x", FLOAT, ["rows", 2])], outputs, opset=15, ml_opset=1)
+
+
+def sequence() -> bytes:
+    """The rows of `x`, one by one: a sequence of tensors."""
+    rows = helper.make_sequence_type_proto(helper.make_tensor_type_proto(FLOAT, ["columns"]))
+    return model(
+        [node("SplitToSequence", ["x"], ["rows"], axis=0, keepdims=0)],
+        [value("x", FLOAT, ["rows", "columns"])],
+        [helper.make_value_info("rows", rows)],
+    )
+
+
+def optional() -> bytes:
+    """Optional in and out: gives `x` back if `give` is true, and else leaves `y` out."""
+    maybe = helper.make_optional_type_proto(helper.make_tensor_type_proto(FLOAT, ["n"]))
+    given = helper.make_graph(
+        [node("OptionalGetElement", ["x"], ["content"]), node("Optional", ["content"], ["given"])],
+        "given",
+        [],
+        [helper.make_value_info("given", maybe)],
+    )
+    content = helper.make_tensor_type_proto(FLOAT, ["n"])
+    nothing = helper.make_graph(
+        [node("Optional", [], ["nothing"], type=content)], "nothing", [], [helper.make_value_info("nothing", maybe)]
+    )
+    return model(
+        [node("If", ["give"], ["y"], then_branch=given, else_branch=nothing)],
+        [helper.make_value_info("x", maybe), value("give", TensorProto.BOOL, [])],
+        [helper.make_value_info("y", maybe)],
+        opset=18,
+    )
+
+
+def scalars() -> bytes:
+    """Nothing but scalars, in and out."""
+    return model(
+        [
+            node("Add", ["a", "b"], ["sum"]),
+            node("Greater", ["a", "b"], ["greater"]),
+            node("StringConcat", ["text", "text"], ["twice"]),
+        ],
+        [value("a", FLOAT, []), value("b", FLOAT, []), value("text", TensorProto.STRING, [])],
+        [value("sum", FLOAT, []), value("greater", TensorProto.BOOL, []), value("twice", TensorProto.STRING, [])],
+        opset=20,
+    )
+
+
+def other_shape() -> bytes:
+    """Declares an output of 1 x 4 and gives one of the shape asked for."""
+    return model(
+        [node("Reshape", ["x", "shape"], ["y"])],
+        [value("x", FLOAT, ["n"]), value("shape", INT64, [2])],
+        [value("y", FLOAT, [1, 4])],
+    )
+
+
+def odd_names() -> bytes:
+    """Names that are no identifiers, as converters make them; twice the input."""
+    return model(
+        [node("Add", ["gpu_0/data.0:0", "gpu_0/data.0:0"], ["387"])],
+        [value("gpu_0/data.0:0", FLOAT, ["batch", 2])],
+        [value("387", FLOAT, ["batch", 2])],
+    )
+
+
+def dynamic_dims() -> bytes:
+    """The sum of three, whose first dimension is a name, nothing, and -1."""
+    inputs = [value("named", FLOAT, ["batch", 2]), value("unnamed", FLOAT, [None, 2]), value("negative", FLOAT, [-1, 2])]
+    return model([node("Sum", ["named", "unnamed", "negative"], ["sum"])], inputs, [value("sum", FLOAT, [None, 2])])
+
+
+def pass_through() -> bytes:
+    """An output that is the input itself, without a node between, beside one that is not."""
+    x = value("x", FLOAT, ["batch", "n"])
+    return model([node("Neg", ["x"], ["negative"])], [x], [x, value("negative", FLOAT, ["batch", "n"])])
+
+
+def nonzero() -> bytes:
+    """Where `x` is not 0, a column each: may be none, and knows no rows."""
+    return model(
+        [node("NonZero", ["x"], ["places"])],
+        [value("x", FLOAT, ["n", "m"])],
+        [value("places", INT64, [2, "count"])],
+    )
+
+
 def mlp() -> bytes:
     """Four dense layers of 1024: a single row is bound by reading the 16.8 MB of weights, so batches pay."""
     nodes, weights = [], {}
@@ -159,6 +272,56 @@ def filled(shape: tuple[int, ...], seed: int, amplitude: float) -> np.ndarray:
     return (amplitude * ((u >> np.uint32(8)) / 2**23 - 1)).astype(np.float32).reshape(shape)
 
 
+def unchecked(
+    nodes: list[NodeProto], inputs: list[ValueInfoProto], outputs: list[ValueInfoProto], domain: str = ""
+) -> bytes:
+    """What ONNX's checker does not like, or does not know, and ONNX Runtime takes."""
+    graph = helper.make_graph(nodes, "test", inputs, outputs)
+    imports = [helper.make_opsetid("", 17), *([helper.make_opsetid(domain, 1)] if domain else [])]
+    made = helper.make_model(graph, opset_imports=imports, ir_version=8, producer_name="predictd")
+    return made.SerializeToString()
+
+
+def any_rank() -> bytes:
+    """Tensors of which the model does not say how many dimensions they have."""
+    return unchecked(
+        [node("Identity", ["x"], ["y"])], [value("x", FLOAT, None)], [value("y", FLOAT, None)]
+    )
+
+
+def takes(kind: onnx.TypeProto, nodes: list[NodeProto], domain: str = "") -> bytes:
+    """Takes an `x` that no request can bring."""
+    return unchecked(
+        nodes, [helper.make_value_info("x", kind)], [value("y", FLOAT, ["n", "m"])], domain
+    )
+
+
+def takes_map() -> bytes:
+    kind = helper.make_map_type_proto(TensorProto.STRING, helper.make_tensor_type_proto(FLOAT, []))
+    vectorizer = node("DictVectorizer", ["x"], ["y"], domain="ai.onnx.ml", string_vocabulary=["a", "b"])
+    return takes(kind, [vectorizer], "ai.onnx.ml")
+
+
+def takes_sequence() -> bytes:
+    kind = helper.make_sequence_type_proto(helper.make_tensor_type_proto(FLOAT, ["n", "m"]))
+    return takes(kind, [node("ConcatFromSequence", ["x"], ["y"], axis=0)])
+
+
+def takes_sparse() -> bytes:
+    product = node("SparseToDenseMatMul", ["x", "b"], ["y"], domain="com.microsoft")
+    dense = node("Constant", [], ["b"], value=numpy_helper.from_array(np.ones((3, 2), np.float32)))
+    return takes(helper.make_sparse_tensor_type_proto(FLOAT, [3, 3]), [dense, product], "com.microsoft")
+
+
+def gives_float8() -> bytes:
+    return model(
+        [node("Cast", ["x"], ["y"], to=TensorProto.FLOAT8E4M3FN)],
+        [value("x", FLOAT, ["n"])],
+        [value("y", TensorProto.FLOAT8E4M3FN, ["n"])],
+        opset=19,
+    )
+
+
 def from_onnxruntime(name: str) -> bytes:
     """One of the models that the onnxruntime package brings (MIT)."""
     from onnxruntime.datasets import get_example
@@ -170,19 +333,38 @@ MODELS: dict[str, Callable[[], bytes]] = {
     **{f"identity_{t.lower()}": lambda t=t: identity(getattr(TensorProto, t)) for t in IDENTITY_TYPES},
     **{name: lambda name=name: from_onnxruntime(name) for name in ("logreg_iris", "mul_1", "sigmoid")},
     "add_sub": add_sub,
+    "any_rank": any_rank,
     "busy": busy,
+    "classifier": lambda: classifier(list(range(12))),
+    "classifier_of_names": lambda: classifier(["ant", "bee", "\"ü\""]),
+    "dynamic_dims": dynamic_dims,
     "fail_at_run": fail_at_run,
     "half": half,
     "lookup": lookup,
     "mlp": mlp,
+    "nonzero": nonzero,
+    "odd_names": odd_names,
+    "optional": optional,
+    "other_shape": other_shape,
+    "pass_through": pass_through,
+    "scalars": scalars,
+    "sequence": sequence,
     "string_join": string_join,
+}
+
+# What is no tensor that the protocols know, where there has to be one: not to be served.
+REFUSED: dict[str, Callable[[], bytes]] = {
+    "gives_float8": gives_float8,
+    "takes_map": takes_map,
+    "takes_sequence": takes_sequence,
+    "takes_sparse": takes_sparse,
 }
 
 
 def make(names: Iterable[str], folder: Path) -> None:
     for name in names:
-        data = MODELS[name]()
-        path = folder / name / "model.onnx"
+        data = (MODELS | REFUSED)[name]()
+        path = (folder if name in MODELS else folder.with_name("refused")) / name / "model.onnx"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         print(f"{hashlib.sha256(data).hexdigest()}  {len(data):>8}  {path}")
@@ -193,12 +375,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("-d", "--dir", type=Path, default=Path(__file__).resolve().parent / "models")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS | REFUSED)}")
     arguments = parser.parse_args()
     for name in arguments.names:
-        if name not in MODELS:
+        if name not in MODELS | REFUSED:
             parser.error(f"no model is called {name!r}")
-    make(arguments.names or MODELS, arguments.dir)
+    make(arguments.names or MODELS | REFUSED, arguments.dir)
 
 
 if __name__ == "__main__":
