@@ -2,28 +2,25 @@
 
 use bytes::{Bytes, BytesMut};
 use predictd_protocol::inference::tensor::{Data, Tensor};
-use std::ops::Range;
 
 /// The rows of a request: the first dimension that all its tensors share; one where there is none.
 pub(super) fn rows(tensors: &[Tensor]) -> usize {
-    let mut firsts = tensors.iter().map(|tensor| tensor.shape().first().copied());
-    match firsts.next() {
-        Some(Some(first)) if firsts.all(|other| other == Some(first)) => first,
-        _ => 1,
-    }
+    shared_rows(tensors).unwrap_or(1)
 }
 
-/// Whether every tensor has as many rows as every other: only then can they be joined with others.
-pub(super) fn has_rows(tensors: &[Tensor]) -> bool {
-    let mut firsts = tensors.iter().map(|tensor| tensor.shape().first().copied());
-    matches!(firsts.next(), Some(Some(first)) if first > 0 && firsts.all(|other| other == Some(first)))
+/// The first dimension, if all tensors have the same and something in it: only then can they be joined with others. What
+/// has no elements may claim any number of rows.
+fn shared_rows(tensors: &[Tensor]) -> Option<usize> {
+    let rows = *tensors.first()?.shape().first()?;
+    let has_them = |tensor: &Tensor| tensor.shape().first() == Some(&rows) && tensor.elements() > 0;
+    tensors.iter().all(has_them).then_some(rows)
 }
 
 /// Whether two requests' tensors differ in nothing but the number of rows.
 pub(super) fn alike(a: &[Tensor], b: &[Tensor]) -> bool {
     a.len() == b.len()
-        && has_rows(a)
-        && has_rows(b)
+        && shared_rows(a).is_some()
+        && shared_rows(b).is_some()
         && a.iter().zip(b).all(|(a, b)| a.datatype() == b.datatype() && a.shape()[1..] == b.shape()[1..])
 }
 
@@ -33,25 +30,43 @@ pub(super) fn join(requests: &[&[Tensor]]) -> Vec<Tensor> {
     if others.is_empty() {
         return first.to_vec();
     }
-    let column = |at: usize| {
-        let parts: Vec<&Tensor> = requests.iter().map(|tensors| &tensors[at]).collect();
-        let mut shape = first[at].shape().to_vec();
-        shape[0] = parts.iter().map(|part| part.shape()[0]).sum();
-        match first[at].data() {
-            Data::Numbers(_) => {
-                let pieces = || parts.iter().map(|part| numbers(part));
-                let mut joined = BytesMut::with_capacity(pieces().map(Bytes::len).sum());
-                pieces().for_each(|piece| joined.extend_from_slice(piece));
-                Tensor::from_bytes(first[at].datatype(), shape, joined.freeze())
-            }
-            Data::Strings(_) => {
-                let strings = parts.iter().flat_map(|part| strings(part)).cloned().collect();
-                Tensor::from_strings(shape, strings)
-            }
-        }
-        .expect("alike tensors have as many elements as their shapes say")
-    };
+    let column = |at: usize| joined(&requests.iter().map(|tensors| &tensors[at]).collect::<Vec<_>>());
     (0..first.len()).map(column).collect()
+}
+
+/// One tensor of the rows of alike ones.
+fn joined(parts: &[&Tensor]) -> Tensor {
+    let first = parts[0];
+    let mut shape = first.shape().to_vec();
+    shape[0] = parts.iter().map(|part| part.shape()[0]).sum();
+    match first.data() {
+        Data::Numbers(_) => {
+            let pieces = || {
+                parts.iter().filter_map(|part| match part.data() {
+                    Data::Numbers(bytes) => Some(bytes),
+                    _ => None,
+                })
+            };
+            let mut joined = BytesMut::with_capacity(pieces().map(Bytes::len).sum());
+            pieces().for_each(|piece| joined.extend_from_slice(piece));
+            Tensor::from_bytes(first.datatype(), shape, joined.freeze())
+        }
+        Data::Strings(_) => {
+            let pieces = parts.iter().filter_map(|part| match part.data() {
+                Data::Strings(strings) => Some(strings),
+                _ => None,
+            });
+            Tensor::from_strings(shape, pieces.flatten().cloned().collect())
+        }
+        Data::Documents(_) => {
+            let pieces = parts.iter().filter_map(|part| match part.data() {
+                Data::Documents(documents) => Some(documents),
+                _ => None,
+            });
+            Tensor::from_documents(shape, pieces.flatten().cloned().collect())
+        }
+    }
+    .expect("alike tensors are of one kind, and have as many elements as their shapes say")
 }
 
 /// Gives each request its rows of the outputs, in order; `None` where an output does not have one row for one row.
@@ -64,41 +79,9 @@ pub(super) fn split(outputs: &[Tensor], rows: &[usize]) -> Option<Vec<Vec<Tensor
     let parts = rows.iter().map(|rows| {
         let range = begin..begin + rows;
         begin = range.end;
-        outputs.iter().map(|output| part(output, &range)).collect()
+        outputs.iter().map(|output| output.rows(range.clone())).collect()
     });
-    Some(parts.collect())
-}
-
-/// Some rows of a tensor that has `range.end` of them at least; not copied.
-fn part(tensor: &Tensor, range: &Range<usize>) -> Tensor {
-    let all = tensor.shape()[0].max(1);
-    let mut shape = tensor.shape().to_vec();
-    shape[0] = range.len();
-    match tensor.data() {
-        Data::Numbers(bytes) => {
-            let row = bytes.len() / all;
-            Tensor::from_bytes(tensor.datatype(), shape, bytes.slice(range.start * row..range.end * row))
-        }
-        Data::Strings(strings) => {
-            let row = strings.len() / all;
-            Tensor::from_strings(shape, strings[range.start * row..range.end * row].to_vec())
-        }
-    }
-    .expect("so many rows have as many elements as their shape says")
-}
-
-fn numbers(tensor: &Tensor) -> &Bytes {
-    match tensor.data() {
-        Data::Numbers(bytes) => bytes,
-        Data::Strings(_) => unreachable!("alike tensors are of one datatype"),
-    }
-}
-
-fn strings(tensor: &Tensor) -> &[Bytes] {
-    match tensor.data() {
-        Data::Strings(strings) => strings,
-        Data::Numbers(_) => unreachable!("alike tensors are of one datatype"),
-    }
+    parts.collect()
 }
 
 #[cfg(test)]
