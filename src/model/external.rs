@@ -1,45 +1,133 @@
-//! Weights in files beside the model: which those are.
+//! Weights in files beside the model: which those are. A model is a message of protobuf, which is gone through by what it
+//! says of its own length; so of a large one little is read.
 
 use std::{
     collections::BTreeSet,
-    io::{self, Read},
+    io::{self, BufReader, ErrorKind, Read, Seek},
     path::{Component, Path, PathBuf},
 };
 
-/// The values of every `location` in a model: entries of `TensorProto.external_data`, `{1: "location", 2: path}` in onnx.proto.
-/// Bytes that only look like one name no file, most likely; and a file too many does no harm. Paths that lead out of the
-/// folder are left out: ONNX Runtime refuses them.
-pub(super) fn external_files(model: &mut impl Read) -> io::Result<BTreeSet<PathBuf>> {
-    const CHUNK: u64 = 1 << 20;
-    /// Bytes of an entry: the key, a length, a path.
-    const ENTRY_MAX: usize = KEY.len() + 2 + 0x3fff;
-    let mut files = BTreeSet::new();
-    let mut window = Vec::new();
-    while model.by_ref().take(CHUNK).read_to_end(&mut window)? > 0 {
-        find(&window, &mut files);
-        // An entry may have been cut.
-        window.drain(..window.len().saturating_sub(ENTRY_MAX));
+/// The files that a model's tensors are said to lie in, but for paths that lead out of the folder: ONNX Runtime refuses them.
+/// Of what is no model, as many as there are before that shows: ONNX Runtime says what is wrong.
+pub(super) fn external_files<R: Read + Seek>(model: R) -> io::Result<BTreeSet<PathBuf>> {
+    let mut walk = Walk { model: BufReader::new(model), at: 0, files: BTreeSet::new() };
+    match walk.message(Message::Model, u64::MAX, 0) {
+        Err(error) if !matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData) => {
+            Err(error)
+        }
+        _ => Ok(walk.files),
     }
-    Ok(files)
 }
 
-const KEY: &[u8] = b"\x0a\x08location\x12";
+/// The messages of onnx.proto that a tensor may lie in.
+#[derive(Clone, Copy)]
+enum Message {
+    Model,
+    Graph,
+    Node,
+    Attribute,
+    Function,
+    Training,
+    Sparse,
+    Tensor,
+    /// Of `TensorProto.external_data`.
+    Entry,
+}
 
-fn find(window: &[u8], files: &mut BTreeSet<PathBuf>) {
-    let mut rest = window;
-    while let Some(at) = rest.windows(KEY.len()).position(|window| window == KEY) {
-        rest = &rest[at + KEY.len()..];
-        // A length of up to 127, or of up to 16383 in two bytes: base 128, lowest first.
-        let (length, begin) = match rest {
-            [one, ..] if *one < 0x80 => (usize::from(*one), 1),
-            [one, two, ..] if *two < 0x80 => (usize::from(one & 0x7f) | usize::from(*two) << 7, 2),
-            _ => continue,
-        };
-        let text = rest.get(begin..begin + length).and_then(|text| std::str::from_utf8(text).ok());
-        let inside = |path: &Path| {
+impl Message {
+    /// What lies in a field, if that is of interest.
+    fn field(self, number: u64) -> Option<Self> {
+        Some(match (self, number) {
+            (Self::Model, 7) | (Self::Attribute, 6 | 11) | (Self::Training, 1 | 2) => Self::Graph,
+            (Self::Model, 20) => Self::Training,
+            (Self::Model, 25) => Self::Function,
+            (Self::Graph, 1) | (Self::Function, 7) => Self::Node,
+            (Self::Node, 5) | (Self::Function, 11) => Self::Attribute,
+            (Self::Graph, 5) | (Self::Attribute, 5 | 10) | (Self::Sparse, 1 | 2) => Self::Tensor,
+            (Self::Graph, 15) | (Self::Attribute, 22 | 23) => Self::Sparse,
+            (Self::Tensor, 13) => Self::Entry,
+            _ => return None,
+        })
+    }
+}
+
+/// Messages that lie in each other: as many as protobuf itself takes.
+const MAX_DEPTH: usize = 100;
+
+/// Bytes of a path, at most.
+const MAX_PATH: u64 = 4096;
+
+/// Goes through a model's messages; of weights it reads no more than where they end.
+struct Walk<R> {
+    model: BufReader<R>,
+    at: u64,
+    files: BTreeSet<PathBuf>,
+}
+
+impl<R: Read + Seek> Walk<R> {
+    /// Goes through a message that ends at `end`, or where the file does.
+    fn message(&mut self, message: Message, end: u64, depth: usize) -> io::Result<()> {
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        while self.at < end {
+            let tag = self.varint()?;
+            let length = match tag & 7 {
+                0 => {
+                    self.varint()?;
+                    continue;
+                }
+                1 => 8,
+                2 => self.varint()?,
+                5 => 4,
+                _ => return Err(ErrorKind::InvalidData.into()),
+            };
+            let field_end = self
+                .at
+                .checked_add(length)
+                .filter(|field_end| *field_end <= end)
+                .ok_or(ErrorKind::InvalidData)?;
+            match (message, tag >> 3, message.field(tag >> 3)) {
+                (Message::Entry, 1, _) if length <= MAX_PATH => key = self.bytes(length)?,
+                (Message::Entry, 2, _) if length <= MAX_PATH => value = self.bytes(length)?,
+                (_, _, Some(inside)) if depth < MAX_DEPTH => self.message(inside, field_end, depth + 1)?,
+                _ => self.skip(length)?,
+            }
+        }
+        let is_inside = |path: &Path| {
             path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
         };
-        files.extend(text.filter(|text| !text.is_empty()).map(PathBuf::from).filter(|path| inside(path)));
+        if key == b"location" && !value.is_empty() {
+            let path = String::from_utf8(value).map(PathBuf::from).ok();
+            self.files.extend(path.filter(|path| is_inside(path)));
+        }
+        Ok(())
+    }
+
+    /// A number of up to 64 bits, in base 128, lowest first.
+    fn varint(&mut self) -> io::Result<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let mut byte = [0];
+            self.model.read_exact(&mut byte)?;
+            self.at += 1;
+            number |= u64::from(byte[0] & 0x7f) << shift;
+            if byte[0] < 0x80 {
+                return Ok(number);
+            }
+        }
+        Err(ErrorKind::InvalidData.into())
+    }
+
+    fn bytes(&mut self, length: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(length).map_err(|_| ErrorKind::InvalidData)?];
+        self.model.read_exact(&mut bytes)?;
+        self.at += length;
+        Ok(bytes)
+    }
+
+    fn skip(&mut self, length: u64) -> io::Result<()> {
+        self.model.seek_relative(i64::try_from(length).map_err(|_| ErrorKind::InvalidData)?)?;
+        self.at += length;
+        Ok(())
     }
 }
 
@@ -47,30 +135,89 @@ fn find(window: &[u8], files: &mut BTreeSet<PathBuf>) {
 pub(super) mod tests {
     use super::*;
 
-    /// Bytes that name these files as a model does.
-    pub(in super::super) fn model(locations: &[&str]) -> Vec<u8> {
-        let entry =
-            |path: &&str| [b"\x0a\x08location\x12", &[path.len() as u8][..], path.as_bytes()].concat();
-        [&b"\x08\x07"[..], &locations.iter().flat_map(entry).collect::<Vec<_>>(), b"\x12\x00"].concat()
+    fn field(number: u8, content: &[u8]) -> Vec<u8> {
+        let tag = u32::from(number) << 3 | 2;
+        [&varint(tag as usize)[..], &varint(content.len()), content].concat()
     }
 
-    fn found(bytes: &[u8]) -> Vec<PathBuf> {
-        external_files(&mut &*bytes).unwrap().into_iter().collect()
+    fn varint(mut number: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while number > 0x7f {
+            bytes.push(number as u8 & 0x7f | 0x80);
+            number >>= 7;
+        }
+        bytes.push(number as u8);
+        bytes
+    }
+
+    fn tensor(location: &str) -> Vec<u8> {
+        let entry = |key: &str, value: &str| {
+            field(13, &[field(1, key.as_bytes()), field(2, value.as_bytes())].concat())
+        };
+        [entry("offset", "0"), entry("location", location), vec![14 << 3, 1], vec![9 << 3 | 5, 0, 0, 0, 0]]
+            .concat()
+    }
+
+    /// A model whose tensors lie in these files.
+    pub(in super::super) fn model(locations: &[&str]) -> Vec<u8> {
+        let tensors = locations.iter().flat_map(|location| field(5, &tensor(location)));
+        [vec![8, 7], field(7, &tensors.collect::<Vec<_>>()), field(8, &[16, 13])].concat()
+    }
+
+    fn found(model: &[u8]) -> Vec<String> {
+        let files = external_files(io::Cursor::new(model)).unwrap();
+        files.into_iter().map(|file| file.into_os_string().into_string().unwrap()).collect()
     }
 
     #[test]
     fn locations_inside_of_the_folder_are_found() {
-        let model = model(&["weights.bin", "a/b", "../x", "/etc/passwd", "weights.bin"]);
-        assert_eq!(found(&model), ["a/b", "weights.bin"].map(PathBuf::from));
-        assert!(found(b"\x0a\x08location\x12\x7fshort").is_empty());
-        assert!(found(b"\x0a\x08location\x12").is_empty());
+        let whole = model(&["weights.bin", "a/b", "../x", "/etc/passwd", "weights.bin", "", "a/../../x"]);
+        assert_eq!(found(&whole), ["a/b", "weights.bin"]);
+        // Cut off anywhere, it is what ONNX Runtime refuses.
+        (0..whole.len()).for_each(|end| drop(found(&whole[..end])));
     }
 
     #[test]
-    fn a_location_is_found_wherever_the_file_is_cut_into_pieces() {
-        for before in (1 << 20) - 20..=1 << 20 {
-            let bytes = [vec![7; before], model(&["w.bin"]), vec![7; 1 << 10]].concat();
-            assert_eq!(found(&bytes), [PathBuf::from("w.bin")], "{before}");
+    fn a_tensor_may_lie_anywhere_in_a_model() {
+        let attribute = |number| field(5, &field(number, &tensor("w")));
+        let sparse = |number| field(number, &field(1, &tensor("w")));
+        let subgraph = field(5, &field(6, &field(1, &attribute(5))));
+        for (place, tensors) in [
+            ("a node's attribute", field(7, &field(1, &attribute(5)))),
+            ("a list in one", field(7, &field(1, &attribute(10)))),
+            ("a graph in one", field(7, &field(1, &subgraph))),
+            ("graphs in one", field(7, &field(1, &field(5, &field(11, &field(5, &tensor("w"))))))),
+            ("a sparse tensor", field(7, &sparse(15))),
+            ("a sparse tensor of an attribute", field(7, &field(1, &field(5, &sparse(22))))),
+            ("a function", field(25, &field(7, &attribute(5)))),
+            ("a function's default", field(25, &field(11, &field(5, &tensor("w"))))),
+            ("training", field(20, &field(2, &field(5, &tensor("w"))))),
+        ] {
+            assert_eq!(found(&tensors), ["w"], "{place}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_location_is_none() {
+        let text = field(7, &field(10, &tensor("weights.bin")));
+        assert_eq!(found(&text), [""; 0], "the graph's documentation");
+        let raw = field(7, &field(5, &field(9, &tensor("weights.bin"))));
+        assert_eq!(found(&raw), [""; 0], "a tensor's own data");
+        let within = |graphs: usize| {
+            let attribute = |inside: Vec<u8>| field(6, &field(1, &field(5, &inside)));
+            let innermost = field(5, &tensor("w"));
+            found(&field(
+                7,
+                &field(1, &field(5, &(0..graphs).fold(innermost, |inside, _| attribute(inside)))),
+            ))
+        };
+        assert_eq!((within(20), within(50)), (vec!["w".to_owned()], vec![]), "deeper than protobuf goes");
+        for broken in [
+            &b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"[..],
+            b"\x3b",
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        ] {
+            assert_eq!(found(broken), [""; 0]);
         }
     }
 }
