@@ -11,12 +11,17 @@ use crate::{
     pool::{Inputs, Order, Prepared},
     serving::{Model, Served},
     telemetry::{RequestId, access::Work},
+    wire::Pieces,
 };
-use axum::response::{IntoResponse, Response};
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
 use predictd_protocol::inference::tensor::Tensor;
 use std::{
+    mem,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -95,7 +100,7 @@ pub(super) struct Asked<A> {
 /// A body that is printed, and what it took to make it.
 #[derive(Default)]
 pub(super) struct Answer {
-    body: Vec<u8>,
+    body: Pieces,
     /// How much of it is JSON, if not all.
     header_length: Option<usize>,
     coding: Option<Coding>,
@@ -106,11 +111,12 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn json(body: Vec<u8>) -> Self {
-        Self::binary(body, None)
+        Self::binary(vec![body.into()], None)
     }
 
     /// JSON and behind it tensors as bytes, if there are any.
-    pub(super) fn binary(body: Vec<u8>, header_length: Option<usize>) -> Self {
+    pub(super) fn binary(body: Vec<Bytes>, header_length: Option<usize>) -> Self {
+        let body: Pieces = body.into_iter().collect();
         Self { length: body.len(), body, header_length, ..Self::default() }
     }
 
@@ -121,8 +127,12 @@ impl Answer {
 
     /// In a coding that the client takes, if that is worth it.
     pub(super) fn packed(mut self, accepted: Accepted, is_wanted: impl Fn() -> bool) -> Self {
-        if let Some((coding, body)) = accepted.pack(&self.body, is_wanted) {
-            (self.coding, self.body) = (Some(coding), body);
+        if accepted.is_any() {
+            let body = mem::take(&mut self.body).joined();
+            (self.coding, self.body) = match accepted.pack(&body, is_wanted) {
+                Some((coding, packed)) => (Some(coding), packed.into()),
+                None => (None, body.into()),
+            };
         }
         self
     }
@@ -135,7 +145,7 @@ impl IntoResponse for Answer {
             Some(_) => "application/octet-stream",
         };
         let head = [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))];
-        let mut response = (head, self.body).into_response();
+        let mut response = (head, Body::new(self.body)).into_response();
         if let Some(length) = self.header_length {
             response.headers_mut().insert(HEADER_LENGTH, length.into());
         }

@@ -186,6 +186,11 @@ impl Accepted {
         Self { coding: Some(coding), always: identity.or(others.filter(|others| *others == 0)) == Some(0) }
     }
 
+    /// Whether there is any.
+    pub(super) fn is_any(self) -> bool {
+        self.coding.is_some()
+    }
+
     /// Compresses a body where the client takes it and enough is saved, for as long as it `is_wanted`.
     pub(super) fn pack(self, body: &[u8], is_wanted: impl Fn() -> bool) -> Option<(Coding, Vec<u8>)> {
         let coding = self.coding.filter(|_| self.always || varies(body.len()))?;

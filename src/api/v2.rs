@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue};
 use predictd_protocol::inference::{
     spec::TensorSpec,
-    tensor::Tensor,
+    tensor::{Datatype, Tensor},
     v2::{self, InferRequest, InferResponse, Output},
 };
 use serde::Deserialize;
@@ -76,8 +76,13 @@ pub(super) async fn infer(
     let Path(target) = target?;
     let model = app.models.find(&target.model, target.version.as_deref())?;
     let header_length = headers.get(&HEADER_LENGTH).map(length).transpose()?;
-    // Tensors that are bytes are only looked at.
-    let effort = header_length.unwrap_or(body.len());
+    // Tensors that are bytes are only looked at, unless each element has to be.
+    let inputs = &model.engine.signature().inputs;
+    let is_looked_through = |spec: &TensorSpec| matches!(spec.datatype, Datatype::Bytes | Datatype::Bool);
+    let effort = match header_length {
+        Some(length) if !inputs.iter().any(is_looked_through) => length,
+        _ => body.len(),
+    };
     let read = move |model: &Model, body: &Bytes| {
         let mut request = v2::parse(body, header_length, &model.engine.signature().inputs)
             .map_err(|error| Error::BadRequest(error.to_string()))?;
@@ -143,9 +148,10 @@ impl Wanted {
             model_version: &model.version.to_string(),
             id: self.request.id.as_deref(),
             outputs: outputs.collect(),
-        });
+        })
+        .map_err(|error| Error::BadRequest(format!("model '{}': {error}", model.name)))?;
         let header_length = printed.header_length();
-        Ok(Answer::binary(printed.into_body(), header_length))
+        Ok(Answer::binary(printed.into_pieces(), header_length))
     }
 }
 

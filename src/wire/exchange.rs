@@ -1,13 +1,13 @@
 //! One request to one response, the same whatever wire it came by: request id, handler, whole body, access log.
 
-use super::{BoxError, Handler};
+use super::{BoxError, Handler, Pieces};
 use crate::telemetry::{RequestId, access};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header, request, response};
 use http_body_util::{BodyExt, Full};
 use predictd_protocol::gateway::detect::Wire;
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, pin::pin};
 use tower::ServiceExt;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -23,7 +23,7 @@ pub(super) async fn exchange<H: Handler>(
     wire: Wire,
     mut parts: request::Parts,
     body: Bytes,
-) -> (response::Parts, Bytes) {
+) -> (response::Parts, Pieces) {
     let id = id_of(&parts);
     let mut line = access::Line::begin(wire.name(), &parts, body.len());
     parts.extensions.insert(id.clone());
@@ -44,22 +44,27 @@ pub(super) async fn exchange<H: Handler>(
     (parts, body)
 }
 
-fn failed(id: &RequestId, reason: &str) -> Response<Bytes> {
+fn failed(id: &RequestId, reason: &str) -> Response<Pieces> {
     tracing::error!(request_id = %id, "the handler failed: {reason}");
     plain(StatusCode::INTERNAL_SERVER_ERROR, "the handler failed; the server's log has more")
 }
 
-async fn collect<B>(response: Response<B>) -> Result<Response<Bytes>, BoxError>
+async fn collect<B>(response: Response<B>) -> Result<Response<Pieces>, BoxError>
 where
     B: http_body::Body<Error: Into<BoxError> + Send>,
 {
     let (parts, body) = response.into_parts();
-    let body = body.collect().await.map_err(Into::into)?.to_bytes();
-    Ok(Response::from_parts(parts, body))
+    let (mut body, mut pieces) = (pin!(body), Pieces::default());
+    while let Some(frame) = body.frame().await {
+        if let Ok(mut data) = frame.map_err(Into::into)?.into_data() {
+            pieces.push(data.copy_to_bytes(data.remaining()));
+        }
+    }
+    Ok(Response::from_parts(parts, pieces.joined_if_many()))
 }
 
 /// The answer to what is no request.
-pub(super) fn refusal(wire: Wire, status: StatusCode, reason: &str) -> (response::Parts, Bytes) {
+pub(super) fn refusal(wire: Wire, status: StatusCode, reason: &str) -> (response::Parts, Pieces) {
     let id = RequestId::random();
     tracing::warn!(request_id = %id, wire = wire.name(), status = status.as_u16(), "refused: {reason}");
     let (mut parts, body) = plain(status, reason).into_parts();
@@ -71,15 +76,15 @@ pub(super) fn refusal(wire: Wire, status: StatusCode, reason: &str) -> (response
 }
 
 /// The Content-Length to send: the body's, or for HEAD, what the handler says that it would be.
-pub(super) fn content_length(parts: &response::Parts, body: &[u8], head_only: bool) -> u64 {
+pub(super) fn content_length(parts: &response::Parts, body: &Pieces, head_only: bool) -> u64 {
     let said = parts.headers.get(header::CONTENT_LENGTH).filter(|_| head_only);
     said.and_then(|said| said.to_str().ok()?.parse().ok()).unwrap_or(body.len() as u64)
 }
 
 /// An error in the form that all errors have.
-fn plain(status: StatusCode, reason: &str) -> Response<Bytes> {
+fn plain(status: StatusCode, reason: &str) -> Response<Pieces> {
     let body = serde_json::json!({ "error": reason }).to_string();
-    let mut response = Response::new(Bytes::from(body));
+    let mut response = Response::new(body.into_bytes().into());
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
@@ -90,11 +95,11 @@ mod tests {
     use super::*;
     use std::convert::Infallible;
 
-    async fn status_of<H: Handler>(handler: H) -> (StatusCode, Bytes) {
+    async fn status_of<H: Handler>(handler: H) -> (StatusCode, Vec<u8>) {
         let parts = Request::new(()).into_parts().0;
         let (parts, body) = exchange(handler, Wire::Uwsgi, parts, Bytes::new()).await;
         assert!(parts.headers.contains_key(X_REQUEST_ID));
-        (parts.status, body)
+        (parts.status, body.iter().collect::<Vec<_>>().concat())
     }
 
     #[tokio::test]
@@ -106,7 +111,7 @@ mod tests {
         let fails = tower::service_fn(|_: Request<Full<Bytes>>| async {
             Err::<Response<Full<Bytes>>, _>(std::io::Error::other("on purpose"))
         });
-        let said = Bytes::from_static(br#"{"error":"the handler failed; the server's log has more"}"#);
+        let said = br#"{"error":"the handler failed; the server's log has more"}"#.to_vec();
         let expected = (StatusCode::INTERNAL_SERVER_ERROR, said);
         assert_eq!(status_of(panics).await, expected);
         assert_eq!(status_of(fails).await, expected);

@@ -3,7 +3,12 @@
 //! Reading never waits for writing, nor either for a handler.
 
 use super::{
-    Allowance, Handler, Limits, LiveLimits, budget::Share, connection, drain::Drain, exchange, socket::Socket,
+    Allowance, Handler, Limits, LiveLimits, Pieces,
+    budget::Share,
+    connection,
+    drain::Drain,
+    exchange,
+    socket::{SEND_PIECES, Socket},
 };
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode, response};
@@ -25,9 +30,6 @@ use tokio::{
     task::{AbortHandle, JoinSet},
     time::{Instant, sleep_until},
 };
-
-/// Pieces of answers that one system call may send.
-const SEND_PIECES: usize = 16;
 
 /// Serves the connection whose first bytes are in `buffer`.
 pub(super) async fn serve<H: Handler>(
@@ -73,7 +75,7 @@ struct Answer {
     id: RequestId,
     head_only: bool,
     parts: response::Parts,
-    body: Bytes,
+    body: Pieces,
 }
 
 /// What the socket did.
@@ -185,7 +187,7 @@ impl<H: Handler> Connection<H> {
         self.answer(id, &parts, body, false);
     }
 
-    fn answer(&mut self, id: RequestId, parts: &response::Parts, body: Bytes, head_only: bool) {
+    fn answer(&mut self, id: RequestId, parts: &response::Parts, body: Pieces, head_only: bool) {
         let mut head = BytesMut::with_capacity(512);
         cgi::response_head(
             StatusLine::Cgi,
@@ -193,7 +195,8 @@ impl<H: Handler> Connection<H> {
             exchange::content_length(parts, &body, head_only),
             &mut head,
         );
-        self.server.answer(id, &head, if head_only { Bytes::new() } else { body });
+        let body = if head_only { Pieces::default() } else { body };
+        self.server.answer_in_pieces(id, &head, body.into_inner());
     }
 
     /// When the peer has been too slow, and what then.

@@ -1,11 +1,13 @@
 //! HTTP/1.1 by hyper, on the same sockets and by the same rules as the other wires.
 
-use super::{Allowance, Handler, Limits, LiveLimits, connection, drain::Drain, exchange, socket::Socket};
+use super::{
+    Allowance, Handler, Limits, LiveLimits, Pieces, connection, drain::Drain, exchange, socket::Socket,
+};
 use bytes::{Buf, Bytes};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery,
 };
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::{
     body::{Body as _, Incoming},
     rt::{Read, ReadBufCursor, Write},
@@ -88,7 +90,7 @@ async fn answer<H: Handler>(
     request: Request<Incoming>,
     limits: Arc<Limits>,
     drain: Drain,
-) -> Response<Full<Bytes>> {
+) -> Response<Pieces> {
     let (mut parts, body) = request.into_parts();
     let head_only = parts.method == Method::HEAD;
     parts.headers.remove("proxy");
@@ -113,7 +115,7 @@ async fn answer<H: Handler>(
     if cgi::has_length(parts.status) {
         parts.headers.insert(header::CONTENT_LENGTH, length.into());
     }
-    Response::from_parts(parts, Full::new(body))
+    Response::from_parts(parts, body)
 }
 
 /// Joins headers that are given several times, as the other wires do.

@@ -13,6 +13,7 @@ mod fastcgi;
 mod http;
 mod limits;
 mod listener;
+mod pieces;
 mod socket;
 mod uwsgi;
 
@@ -22,6 +23,7 @@ pub use connections::Connections;
 pub use drain::Drain;
 pub use limits::{Limits, LiveLimits};
 pub use listener::{Listener, serve};
+pub use pieces::Pieces;
 
 use ::http::{Request, Response};
 use bytes::Bytes;

@@ -3,6 +3,7 @@
 //! Most requests are there in full when their connection is accepted, and most answers fit the kernel's buffer: trying
 //! first saves the two `epoll_ctl` calls that registering and deregistering cost.
 
+use super::Pieces;
 use bytes::Bytes;
 use rustix::{
     io::Errno,
@@ -12,11 +13,15 @@ use std::{
     cell::RefCell,
     future::poll_fn,
     io::{self, IoSlice},
+    iter,
     net::SocketAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     task::{Context, Poll, ready},
 };
 use tokio::{io::Interest, net::UnixStream};
+
+/// Pieces of answers that one system call may send.
+pub(super) const SEND_PIECES: usize = 16;
 
 /// Bytes of one read where many connections wait at the same time.
 const SCRATCH: usize = 64 * 1024;
@@ -92,16 +97,25 @@ impl Socket {
     }
 
     /// Sends all of `head` and `body`, with one system call where the kernel takes it.
-    pub(super) async fn send_all(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
-        let mut sent = 0;
-        while sent < head.len() + body.len() {
-            let parts = [
-                IoSlice::new(head.get(sent..).unwrap_or_default()),
-                IoSlice::new(&body[sent.saturating_sub(head.len())..]),
-            ];
-            sent += poll_fn(|cx| self.poll_send(cx, &parts)).await?;
+    pub(super) async fn send_all(&mut self, head: &[u8], body: &Pieces) -> io::Result<()> {
+        let mut sent = 0usize;
+        loop {
+            let mut slices = [IoSlice::new(&[]); SEND_PIECES];
+            let mut count = 0;
+            let mut before = 0;
+            for piece in iter::once(head).chain(body.iter()) {
+                let unsent = piece.get(sent.saturating_sub(before)..).unwrap_or_default();
+                before += piece.len();
+                if !unsent.is_empty() && count < SEND_PIECES {
+                    slices[count] = IoSlice::new(unsent);
+                    count += 1;
+                }
+            }
+            if count == 0 {
+                return Ok(());
+            }
+            sent += poll_fn(|cx| self.poll_send(cx, &slices[..count])).await?;
         }
-        Ok(())
     }
 
     /// Waits until the peer has gone. What it sends meanwhile is nothing that we asked for, and discarded.

@@ -1,6 +1,6 @@
 //! One uwsgi connection: one request, one answer, closed. nginx never reuses it.
 
-use super::{Allowance, Handler, Limits, connection, exchange, socket::Socket};
+use super::{Allowance, Handler, Limits, Pieces, connection, exchange, socket::Socket};
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode, response};
 use predictd_protocol::gateway::{
@@ -25,7 +25,7 @@ pub(super) async fn serve<H: Handler>(
     let (mut request, end) = loop {
         match uwsgi::decode(&buffer, &limits.protocol) {
             Ok(Some(Packet::Request(request, end))) => break (request, end),
-            Ok(Some(Packet::Ping)) => return socket.send_all(&uwsgi::PONG, &[]).await,
+            Ok(Some(Packet::Ping)) => return socket.send_all(&uwsgi::PONG, &Pieces::default()).await,
             Ok(Some(Packet::Unavailable(modifier))) => {
                 tracing::warn!(wire = "uwsgi", "unavailable modifier requested: {modifier}; closed");
                 return Ok(());
@@ -93,14 +93,14 @@ async fn unless_closed<T>(socket: &mut Socket, answer: impl Future<Output = T>) 
 async fn answer_with(
     socket: &mut Socket,
     parts: &response::Parts,
-    body: &[u8],
+    body: &Pieces,
     head_only: bool,
     write_timeout: Duration,
 ) -> io::Result<()> {
     let mut head = BytesMut::with_capacity(512);
     cgi::response_head(StatusLine::Http, parts, exchange::content_length(parts, body, head_only), &mut head);
-    let body = if head_only { &[] } else { body };
-    timeout(write_timeout, socket.send_all(&head, body))
+    let none = Pieces::default();
+    timeout(write_timeout, socket.send_all(&head, if head_only { &none } else { body }))
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

@@ -32,12 +32,14 @@ pub(super) struct Outbox {
 struct Answer {
     id: u16,
     head: Bytes,
-    body: Bytes,
+    /// In pieces, of which none is empty.
+    body: VecDeque<Bytes>,
 }
 
 impl Outbox {
     /// Adds a complete answer.
-    pub(super) fn push(&mut self, id: u16, mut head: &[u8], mut body: Bytes) {
+    pub(super) fn push(&mut self, id: u16, mut head: &[u8], mut body: VecDeque<Bytes>) {
+        body.retain(|piece| !piece.is_empty());
         if self.turns.is_empty() && self.framed < AHEAD {
             self.frame(id, &mut head, &mut body);
             if head.is_empty() && body.is_empty() {
@@ -85,7 +87,8 @@ impl Outbox {
 
     /// Bytes of heads and bodies not yet written, and of what is framed.
     pub(super) fn unsent(&self) -> usize {
-        self.framed + self.turns.iter().map(|answer| answer.head.len() + answer.body.len()).sum::<usize>()
+        let body = |answer: &Answer| answer.body.iter().map(Bytes::len).sum::<usize>();
+        self.framed + self.turns.iter().map(|answer| answer.head.len() + body(answer)).sum::<usize>()
     }
 
     pub(super) fn chunks(&self) -> impl Iterator<Item = &[u8]> {
@@ -127,16 +130,19 @@ impl Outbox {
         }
     }
 
-    /// Frames one record from the front of head and body.
-    fn frame(&mut self, id: u16, head: &mut &[u8], body: &mut Bytes) {
+    /// Frames one record from the front of head and body, of no more than one piece.
+    fn frame(&mut self, id: u16, head: &mut &[u8], body: &mut VecDeque<Bytes>) {
         let of_head = head.len().min(RECORD_MAX);
-        let of_body = body.len().min(RECORD_MAX - of_head);
+        let of_body = body.front().map_or(0, Bytes::len).min(RECORD_MAX - of_head);
         let Ok(length @ 1..) = u16::try_from(of_head + of_body) else { return };
         self.push_small(&Header { kind: STDOUT, id, length, padding: 0 }.encode());
         let (now, later) = head.split_at(of_head);
         self.push_small(now);
         *head = later;
-        let part = body.split_to(of_body);
+        let part = body.front_mut().map(|piece| piece.split_to(of_body)).unwrap_or_default();
+        if body.front().is_some_and(Bytes::is_empty) {
+            body.pop_front();
+        }
         if part.len() <= COPY_MAX {
             self.push_small(&part);
         } else {

@@ -129,6 +129,11 @@ impl Server {
     /// Answers a request, complete or not, with a head by [`StatusLine::Cgi`](cgi::StatusLine::Cgi) and its body; false,
     /// and nothing is done, if the request was answered or aborted.
     pub fn answer(&mut self, id: RequestId, head: &[u8], body: Bytes) -> bool {
+        self.answer_in_pieces(id, head, [body].into())
+    }
+
+    /// The same with a body of several pieces, which are not joined.
+    pub fn answer_in_pieces(&mut self, id: RequestId, head: &[u8], body: VecDeque<Bytes>) -> bool {
         let Some(request) = self.take(id) else { return false };
         self.lingers |= !matches!(request.stage, Stage::Given);
         self.closing |= self.draining || !request.keep_conn;
