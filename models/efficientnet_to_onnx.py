@@ -1,7 +1,8 @@
 """EfficientNet-Lite0: the weights as torch saved them, turned into an ONNX model.
 
 Uses the standard library alone, so that fetch.py needs neither torch nor numpy nor onnx. The model
-takes images uint8 [batch,224,224,3] (plain RGB pixels) and gives probabilities float32 [batch,1000].
+takes images uint8 [batch,224,224,3] (plain RGB pixels) and gives probabilities float32 [batch,1000], or
+images float32 [batch,3,224,224] of (pixel - 127) / 128 and gives logits.
 Every step is exact or correctly rounded, so the same weights give the same bytes on every machine.
 """
 
@@ -205,15 +206,16 @@ class _Network:
             self.apply("Add", f"{name}_sum", skipped)
 
 
-def convert(state_dict: bytes) -> bytes:
+def convert(state_dict: bytes, of_pixels: bool = True) -> bytes:
     """The bytes of the weights' file to those of model.onnx; takes some seconds."""
     weights = read_state_dict(state_dict)
     net = _Network(weights)
 
-    net.apply("Cast", "float", to=FLOAT)
-    net.apply("Sub", "centred", net.constant("mean", 127))
-    net.apply("Mul", "scaled", net.constant("inverse_std", 1 / 128))
-    net.apply("Transpose", "nchw", perm=[0, 3, 1, 2])
+    if of_pixels:
+        net.apply("Cast", "float", to=FLOAT)
+        net.apply("Sub", "centred", net.constant("mean", 127))
+        net.apply("Mul", "scaled", net.constant("inverse_std", 1 / 128))
+        net.apply("Transpose", "nchw", perm=[0, 3, 1, 2])
 
     net.convolution("stem", "_conv_stem", "_bn0", stride=2)
     number = 0
@@ -232,10 +234,10 @@ def convert(state_dict: bytes) -> bytes:
     bias = weights["_fc.bias"]
     fc = net.graph.weight("fc.w", values, shape), net.graph.weight("fc.b", bias.values, bias.shape)
     net.apply("Gemm", "logits", *fc, transB=1)
-    net.apply("Softmax", "probabilities", axis=1)
+    if of_pixels:
+        net.apply("Softmax", "probabilities", axis=1)
 
+    images = (UINT8, ("batch", SIZE, SIZE, 3)) if of_pixels else (FLOAT, ("batch", 3, SIZE, SIZE))
     return net.graph.model(
-        "efficientnet_lite0",
-        _value_info("images", UINT8, ("batch", SIZE, SIZE, 3)),
-        _value_info("probabilities", FLOAT, ("batch", 1000)),
+        "efficientnet_lite0", _value_info("images", *images), _value_info(net.x, FLOAT, ("batch", 1000))
     )

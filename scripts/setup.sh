@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Makes this machine ready for what is named, and does nothing where it is ready already:
 #
-#     scripts/setup.sh [nginx] [wrk] [curl] [cc] [c++] [make] [shellcheck] [onnxruntime]
+#     scripts/setup.sh [nginx] [wrk] [curl] [cc] [c++] [make] [shellcheck] [onnxruntime] [models]
 #                      [haproxy] [lighttpd] [apache2] [cgi-fcgi] [uwsgi] [uwsgi_curl] [tritonclient] [perf_analyzer]
 #
-# Commands come by apt-get (through sudo where we are not root), ONNX Runtime by scripts/onnxruntime.py, and
-# uwsgi_curl, tritonclient and perf_analyzer by pip into a place of their own, target/tools.
+# Commands come by apt-get (through sudo where we are not root), ONNX Runtime by scripts/onnxruntime.py, real models
+# by models/fetch.py into target/models, and uwsgi_curl, tritonclient and perf_analyzer by pip into a place of their
+# own, target/tools.
 # Exit 69: something is missing and cannot be installed here; the text says why.
 set -euo pipefail
 
@@ -18,11 +19,8 @@ fail() { say "$@"; exit 69; }
 have() { command -v "$1" >/dev/null; }
 
 # Python alone cannot fetch a package on Debian, where both pip and venv are packages of their own.
-can_fetch_onnxruntime() {
-    {
-        have python3 &&
-            { "$here/onnxruntime.py" --check || python3 -c 'import pip' || python3 -c 'import ensurepip'; }
-    } 2>/dev/null
+can_fetch() {
+    have python3 && { python3 -c 'import pip' || python3 -c 'import ensurepip'; } 2>/dev/null
 }
 
 as_root() {
@@ -97,7 +95,8 @@ main() {
     tools=$target/tools
     for thing in "$@"; do
         case $thing in
-        onnxruntime) can_fetch_onnxruntime || packages+=(python3-venv) ;;
+        onnxruntime) { have python3 && "$here/onnxruntime.py" --check 2>/dev/null; } || can_fetch || packages+=(python3-venv) ;;
+        models) can_fetch || packages+=(python3-venv) ;;
         cc) have cc || packages+=(gcc libc6-dev) ;;
         c++) have c++ || packages+=(g++) ;;
         nginx | wrk | curl | make | shellcheck | haproxy | lighttpd) have "$thing" || packages+=("$thing") ;;
@@ -123,6 +122,7 @@ main() {
     fi
     for thing in "$@"; do
         case $thing in
+        models) "$here/../models/fetch.py" --all --dir "$target/models" >&2 || fail "the models that tests need cannot be had" ;;
         uwsgi_curl) install_uwsgi_curl ;;
         tritonclient) install_tritonclient ;;
         perf_analyzer) make_tools && "$here/perf_analyzer.sh" "$tools" ;;
