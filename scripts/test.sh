@@ -3,14 +3,14 @@
 set -euo pipefail
 
 cd "$(dirname "$(dirname "$(readlink -f "$0")")")"
-tiers=(scripts check front_ends clients fuzz run)
+tiers=(scripts check front_ends clients goldens fuzz run)
 
 # The scripts themselves.
 tier_scripts() {
     scripts/setup.sh shellcheck
     shellcheck scripts/*.sh .ci/run
     # Python as old as what we promise to the client's users.
-    python3 - scripts/*.py tests/yardstick/*.py tests/clients/*.py <<'END'
+    python3 - scripts/*.py tests/yardstick/*.py tests/clients/*.py models/*.py <<'END'
 import ast, sys
 for path in sys.argv[1:]:
     ast.parse(open(path).read(), path, feature_version=(3, 9))
@@ -27,9 +27,9 @@ tier_check() {
 tier_front_ends() {
     scripts/setup.sh nginx curl haproxy lighttpd apache2 cgi-fcgi uwsgi uwsgi_curl c++ onnxruntime
     if cargo nextest --version >/dev/null 2>&1; then
-        cargo nextest run ${CI:+--locked} --workspace --run-ignored only -E 'not test(/^inference_clients::/)'
+        cargo nextest run ${CI:+--locked} --workspace --run-ignored only -E 'not test(/^(inference_clients|golden)::/)'
     else
-        cargo test ${CI:+--locked} --workspace --lib --bins --tests -- --ignored --skip inference_clients::
+        cargo test ${CI:+--locked} --workspace --lib --bins --tests -- --ignored --skip inference_clients:: --skip golden::
     fi
 }
 
@@ -44,6 +44,12 @@ tier_clients() {
     else
         cargo test ${CI:+--locked} --test server -- --ignored inference_clients::
     fi
+}
+
+# Real models, fetched into target/models, against the answers that ONNX Runtime gives from Python.
+tier_goldens() {
+    scripts/setup.sh c++ onnxruntime models
+    cargo test ${CI:+--locked} --test server -- --ignored golden::
 }
 
 # A smoke run of every fuzz target.

@@ -109,12 +109,6 @@ fn cases() -> Vec<Case<'static>> {
             500,
             &["model 'lookup' failed: ", "idx=10"],
         ),
-        case(
-            "/v2/models/identity_string/infer",
-            &input(r#""name":"x","datatype":"BYTES","shape":[1,1],"data":["a\u0000"]"#),
-            400,
-            &["model 'identity_string': the strings of input 'x' must be UTF-8 without NUL"],
-        ),
         picture("truncated.png", &["PNG"]),
         picture("bomb.png", &["over the limit of 50000000"]),
         picture("not_an_image.png", &[]),
