@@ -51,6 +51,9 @@ impl Default for Allowance {
     }
 }
 
+/// The least that a body grows by.
+const STEP: usize = 64 * 1024;
+
 /// A body in the making.
 #[derive(Debug)]
 pub struct Growing {
@@ -73,8 +76,12 @@ impl Growing {
         if length == self.bytes.capacity() {
             // One byte over the limit tells that it is too large.
             let most = usize::try_from(self.limit.saturating_add(1)).unwrap_or(usize::MAX);
-            let capacity = length.saturating_mul(2).max(64 * 1024).min(most);
-            self.share.resize(capacity)?;
+            let mut capacity = length.saturating_mul(2).max(STEP).min(most);
+            if self.share.resize(capacity).is_err() {
+                // Twice as much may be more than it needs.
+                capacity = length.saturating_add(STEP).min(most);
+                self.share.resize(capacity)?;
+            }
             self.bytes.reserve_exact(capacity - length);
         }
         Ok(&mut self.bytes)
@@ -127,6 +134,9 @@ mod tests {
         let allowance = Allowance { limit: 1 << 20, budget: Budget::new(1_500_000) };
         let body = grow(&allowance, 1 << 20).unwrap();
         assert_eq!(allowance.budget.held(), 1 << 20);
+        // As much as there is, though it doubles on the way.
+        let rest = 1_500_000 - (1 << 20);
+        assert!(grow(&allowance, rest - STEP).is_ok());
         assert_eq!(grow(&allowance, 1 << 20), Err(Overgrown::Exhausted(Exhausted)));
         assert_eq!(allowance.budget.held(), 1 << 20);
         drop(body);
