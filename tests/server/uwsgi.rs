@@ -1,6 +1,8 @@
 //! The uwsgi wire, byte by byte and badly treated.
 
 use crate::harness::{PATIENCE, Reply, Server, packet};
+use bytes::BytesMut;
+use predictd_protocol::gateway::uwsgi;
 use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
@@ -108,6 +110,21 @@ fn broken_packets_get_an_error_or_a_close() {
         stream.read_to_end(&mut answer).unwrap();
         assert_eq!(answer, b"");
     }
+}
+
+#[test]
+fn a_body_of_unknown_length_is_asked_for_one() {
+    let vars = [
+        ("REQUEST_METHOD", "POST"),
+        ("PATH_INFO", "/predict/iris"),
+        ("CONTENT_LENGTH", ""),
+        ("HTTP_TRANSFER_ENCODING", "chunked"),
+    ];
+    let mut packet = BytesMut::new();
+    let vars = vars.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    uwsgi::encode(vars, &mut packet).unwrap();
+    let error = Reply::parse(&send(&Server::start(), &packet)).error(411);
+    assert_eq!(error, "a body needs a CONTENT_LENGTH");
 }
 
 #[test]
