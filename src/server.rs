@@ -57,13 +57,22 @@ pub type Source = Box<dyn FnMut() -> Result<Config, String> + Send>;
 /// # Errors
 /// What cannot be had.
 pub fn prepare(config: Arc<Config>) -> anyhow::Result<Prepared> {
+    let runtime = open_runtime(&config)?;
+    let layout = Layout::of(&config).context("the cores that this process may use cannot be found out")?;
+    Ok(Prepared { setup: Setup { config, runtime, threads: layout.threads }, layout })
+}
+
+/// Finds ONNX Runtime and opens it.
+///
+/// # Errors
+/// Where there is none, or it does not start.
+pub fn open_runtime(config: &Config) -> anyhow::Result<Runtime> {
     let library = library::find(config.onnxruntime.library.as_deref()).map_err(Unavailable::Library)?;
     let runtime = Runtime::start(&library)
         .map_err(Unavailable::Runtime)
         .with_context(|| library.display().to_string())?;
     tracing::info!(library = %library.display(), "{}", runtime.version());
-    let layout = Layout::of(&config).context("the cores that this process may use cannot be found out")?;
-    Ok(Prepared { setup: Setup { config, runtime, threads: layout.threads }, layout })
+    Ok(runtime)
 }
 
 impl Prepared {

@@ -3,6 +3,7 @@
 mod admin;
 mod call;
 mod check;
+mod inspect;
 mod models;
 mod paint;
 mod reload;
@@ -36,6 +37,8 @@ enum Verb {
     Call(call::Call),
     /// Check the configuration, ONNX Runtime and every model, like `nginx -t`
     Check(check::Check),
+    /// Say what a model takes and gives, how long it takes, and what a model.toml for it could be
+    Inspect(inspect::Inspect),
     /// Have a running server read its configuration and models again, and wait for that
     Reload(reload::Reload),
     /// Say how a running server and its models stand
@@ -113,6 +116,7 @@ pub fn main() -> ExitCode {
         Verb::Serve(serve) => serve.run(),
         Verb::Call(call) => call.run(),
         Verb::Check(check) => check.run(),
+        Verb::Inspect(inspect) => inspect.run(),
         Verb::Reload(reload) => reload.run(),
         Verb::Status(status) => status.run(),
     };

@@ -23,7 +23,7 @@ pub(super) fn ready(out: &mut dyn Write, model: &Model, took: Duration, paint: P
 }
 
 /// A line each; one may be what a recipe is for.
-fn tensors(
+pub(super) fn tensors(
     out: &mut dyn Write,
     side: &str,
     specs: &[TensorSpec],

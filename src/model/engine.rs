@@ -37,6 +37,26 @@ impl Signature {
         !self.inputs.is_empty() && self.inputs.iter().chain(&self.outputs).all(TensorSpec::has_free_rows)
     }
 
+    /// Why not, where not: the first tensor whose first dimension is not free.
+    #[must_use]
+    pub fn fixed_rows(&self) -> String {
+        let inputs = self.inputs.iter().map(|spec| ("input", spec));
+        let outputs = self.outputs.iter().map(|spec| ("output", spec));
+        match inputs.chain(outputs).find(|(_, spec)| !spec.has_free_rows()) {
+            Some((side, spec)) if spec.shape.is_empty() => {
+                format!("its {side} '{}' is a single value", spec.name)
+            }
+            Some((side, spec)) => {
+                format!(
+                    "the first dimension of its {side} '{}', of shape {}, is not free",
+                    spec.name,
+                    spec.dims()
+                )
+            }
+            None => "it has no inputs".into(),
+        }
+    }
+
     /// The input of that name.
     #[must_use]
     pub fn input(&self, name: &str) -> Option<&TensorSpec> {

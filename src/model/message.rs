@@ -3,7 +3,9 @@
 /// What a client or a log line may see of ONNX Runtime's message: no source file, no C++ signature, no path, one line.
 pub(super) fn one_line(message: &str) -> String {
     let message = message.rsplit("Status Message: ").next().unwrap_or(message);
-    let message = without_quoted_paths(message);
+    // "Load model from PATH failed:Protobuf parsing failed."
+    let load = message.strip_prefix("Load model from ").and_then(|message| message.split_once(" failed:"));
+    let message = without_quoted_paths(load.map_or(message, |(_, reason)| reason));
     let mut words = message.split_whitespace().peekable();
     let mut kept: Vec<&str> = Vec::new();
     while let Some(word) = words.next() {
@@ -30,10 +32,7 @@ pub(super) fn one_line(message: &str) -> String {
             kept.push(word);
         }
     }
-    let text = kept.join(" ");
-    // "Load model from PATH failed:Protobuf parsing failed."
-    let text = text.strip_prefix("Load model from (path) ").unwrap_or(&text);
-    text.strip_prefix("failed:").unwrap_or(text).to_owned()
+    kept.join(" ")
 }
 
 /// `"/srv/my models/m"` has a blank in it, so that it is no word.
@@ -62,6 +61,7 @@ mod tests {
     fn paths_are_not_told() {
         for (message, told) in [
             ("Load model from /srv/m.onnx failed:Protobuf parsing failed.", "Protobuf parsing failed."),
+            ("Load model from my models/m.onnx failed:it is none", "it is none"),
             (
                 "path: \"../w\" resolved: \"/srv/my models/w\" in \"/srv/x\"",
                 "path: \"../w\" resolved: (path) in (path)",

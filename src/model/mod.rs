@@ -7,6 +7,8 @@ pub mod fake;
 pub mod folder;
 pub mod library;
 mod message;
+pub mod metadata;
 pub mod onnx;
 pub mod private;
+mod protobuf;
 pub mod source;

@@ -274,7 +274,7 @@ impl Loading<'_> {
     /// Why requests cannot share runs, as far as that can be seen without running them.
     fn alone(&self, signature: &Signature) -> Option<String> {
         if !signature.has_free_rows() {
-            return Some("its tensors do not all begin with a free dimension".into());
+            return Some(signature.fixed_rows());
         }
         (self.settings.batch.max_rows.get() == 1).then(|| "batch.max_rows = 1".into())
     }

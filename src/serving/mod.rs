@@ -2,18 +2,22 @@
 
 mod attempt;
 mod check;
+mod inspection;
 mod load;
 mod loader;
 mod operation;
 mod registry;
 mod repository;
+mod starter;
 mod trial;
 
 pub use check::{Checked, check};
+pub use inspection::{Inspection, Timing, inspect};
 pub use load::{Cause, Failure, Setup};
 pub use loader::{Loader, Reread};
 pub use operation::{Answer, LoadError, Operation, Outcome, Pending, Refusal, Report, What};
 pub use registry::{Lookup, Models, Served, Standing, State};
+pub use starter::starter;
 
 use crate::{
     config::model as settings,

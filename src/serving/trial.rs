@@ -9,7 +9,10 @@ use predictd_protocol::inference::{
     spec::TensorSpec,
     tensor::{self, Data, Datatype, Tensor},
 };
-use std::ops::Range;
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 /// What the trial has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +61,31 @@ pub(super) fn rows_are_independent(engine: &dyn Engine, interrupt: &Interrupt) -
         }
     }
     Verdict::Unknown(signature.row_names.clone())
+}
+
+/// Runs the model once on made-up tensors of so many rows: gives them, and how long it took. Where no size for dimensions that
+/// may be of any will do, why not.
+pub(super) fn first_run(engine: &dyn Engine, rows: usize) -> Result<(Vec<Tensor>, Duration), String> {
+    let specs = &engine.signature().inputs;
+    let mut reason = String::new();
+    for size in SIZES {
+        let made = specs.iter().enumerate().map(|(input, spec)| {
+            let dims = spec.shape.iter().enumerate();
+            let shape: Vec<usize> =
+                dims.map(|(at, dim)| dim.unwrap_or(if at == 0 { rows } else { size })).collect();
+            let count = tensor::elements(&shape).filter(|count| *count <= 1 << 26)?;
+            filled(spec.datatype, input, shape, 0..count)
+        });
+        let Some(inputs) = made.collect::<Option<Vec<_>>>() else {
+            return Err("its inputs are too large to make up".into());
+        };
+        let begun = Instant::now();
+        match engine.run(&inputs, &Interrupt::default()) {
+            Ok(_) => return Ok((inputs, begun.elapsed())),
+            Err(error) => reason = error.to_string(),
+        }
+    }
+    Err(reason)
 }
 
 /// `None` where the model cannot be run with this.
@@ -120,14 +148,17 @@ fn rows_of(spec: &TensorSpec, input: usize, rows: Range<usize>, size: usize) -> 
     let tail: Vec<usize> = spec.shape.iter().skip(1).map(|dim| dim.unwrap_or(size)).collect();
     let per_row = tensor::elements(&tail).filter(|count| *count <= 1 << 24)?;
     let shape: Vec<usize> = std::iter::once(rows.len()).chain(tail).collect();
-    let begin = rows.start * per_row;
-    let elements = begin..rows.end * per_row;
+    filled(spec.datatype, input, shape, rows.start * per_row..rows.end * per_row)
+}
+
+/// A tensor of these elements of the endless one.
+fn filled(datatype: Datatype, input: usize, shape: Vec<usize>, elements: Range<usize>) -> Option<Tensor> {
     // Knuth's multiplicative hash: the same rows whoever asks.
     let hash = |at: usize| (at as u32).wrapping_add(input as u32 * 7919).wrapping_mul(2_654_435_761) >> 8;
     let unit = |at| hash(at) as f32 / 16_777_216.0;
     let bit = |at| (hash(at) & 1) as u8;
     let bytes = |of: fn(u8) -> Vec<u8>| elements.clone().flat_map(|at| of(bit(at))).collect::<Vec<u8>>();
-    let data = match spec.datatype {
+    let data = match datatype {
         Datatype::Fp16 => elements.flat_map(|at| half::f16::from_f32(unit(at)).to_le_bytes()).collect(),
         Datatype::Bf16 => elements.flat_map(|at| half::bf16::from_f32(unit(at)).to_le_bytes()).collect(),
         Datatype::Fp32 => elements.flat_map(|at| unit(at).to_le_bytes()).collect(),
@@ -142,7 +173,7 @@ fn rows_of(spec: &TensorSpec, input: usize, rows: Range<usize>, size: usize) -> 
             return Tensor::from_strings(shape, strings).ok();
         }
     };
-    Tensor::from_bytes(spec.datatype, shape, data.into()).ok()
+    Tensor::from_bytes(datatype, shape, data.into()).ok()
 }
 
 #[cfg(test)]

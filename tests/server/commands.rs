@@ -138,3 +138,42 @@ fn a_call_goes_by_any_wire() {
     assert_eq!(run(&["call", &address]).0, 64);
     assert_eq!(run(&["call", "nowhere", "GET", "/"]).0, 64);
 }
+
+#[test]
+fn a_model_is_inspected_and_given_a_model_toml_to_start_from() {
+    let model = |name: &str| source(name).join("model.onnx").to_str().unwrap().to_owned();
+    let inspect = |name: &str, says: &[&str]| {
+        let (code, out, err) = run(&["inspect", &model(name)]);
+        assert_eq!((code, &*err), (0, ""), "{out}");
+        for part in says {
+            assert!(out.contains(part), "{part} is not in\n{out}");
+        }
+    };
+    let digits = [
+        "in     image FP32 [-1, 1, 28, 28]",
+        "made   train_digits",
+        "opset  ai.onnx 17",
+        "is     digit reader, held-out accuracy",
+        " us for 1 row, ",
+        " for 8 rows, ",
+        "the rows of several requests can be one run",
+        "kind = \"image\"",
+        "one of 10 classes by the tensor 'probabilities'",
+    ];
+    inspect("models/digits", &digits);
+    inspect("tests/data/models/busy", &["shares no runs: its input 'rounds' is a single value"]);
+    inspect("tests/data/models/fail_at_run", &["runs   not on numbers that are made up: "]);
+    // Its model.toml is one that serves.
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("digits")).unwrap();
+    fs::copy(model("models/digits"), folder.path().join("digits/model.onnx")).unwrap();
+    let (code, toml, _) = run(&["inspect", "--toml", &model("models/digits")]);
+    assert_eq!(code, 0);
+    fs::write(folder.path().join("digits/model.toml"), toml).unwrap();
+    let (code, out, err) = run(&["check", "--models", folder.path().to_str().unwrap()]);
+    assert!(code == 0 && out.contains("from a picture") && out.contains("as classes"), "{out}{err}");
+    for (file, says) in [("README.md", "Protobuf parsing failed."), ("none.onnx", "No such file")] {
+        let (code, _, err) = run(&["inspect", source(file).to_str().unwrap()]);
+        assert!(code == 78 && err.contains(says), "{err}");
+    }
+}

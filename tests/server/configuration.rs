@@ -188,7 +188,7 @@ fn check_shows_each_model_and_why_requests_cannot_share_its_runs() {
         "ok      shared version 1",
         "        in     measurements FP32 [-1, 4]\n        out    probabilities FP32 [-1, 3], as classes\n               species INT64 [-1]\n        runs   up to 5 rows together\n",
         "ok      fixed version 1",
-        "        in     x FP32 [-1, 256]\n               rounds INT64 []\n        out    y FP32 [-1, 256]\n        runs   one by one: its tensors do not all begin with a free dimension\n",
+        "        in     x FP32 [-1, 256]\n               rounds INT64 []\n        out    y FP32 [-1, 256]\n        runs   one by one: its input 'rounds' is a single value\n",
         "\n1 of 4 models cannot be served\n",
     ] {
         assert!(out.contains(part), "{part}: {out}");
