@@ -1,16 +1,16 @@
-//! Weights in files beside the model: which those are. A model is a message of protobuf, which is gone through by what it
-//! says of its own length; so of a large one little is read.
+//! Weights in files beside the model: which those are.
 
+use super::protobuf::{Reader, Value};
 use std::{
     collections::BTreeSet,
-    io::{self, BufReader, ErrorKind, Read, Seek},
+    io::{self, ErrorKind, Read, Seek},
     path::{Component, Path, PathBuf},
 };
 
 /// The files that a model's tensors are said to lie in, but for paths that lead out of the folder: ONNX Runtime refuses them.
 /// Of what is no model, as many as there are before that shows: ONNX Runtime says what is wrong.
 pub(super) fn external_files<R: Read + Seek>(model: R) -> io::Result<BTreeSet<PathBuf>> {
-    let mut walk = Walk { model: BufReader::new(model), at: 0, files: BTreeSet::new() };
+    let mut walk = Walk { model: Reader::new(model), files: BTreeSet::new() };
     match walk.message(Message::Model, u64::MAX, 0) {
         Err(error) if !matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData) => {
             Err(error)
@@ -57,10 +57,9 @@ const MAX_DEPTH: usize = 100;
 /// Bytes of a path, at most.
 const MAX_PATH: u64 = 4096;
 
-/// Goes through a model's messages; of weights it reads no more than where they end.
+/// Goes through a model's messages.
 struct Walk<R> {
-    model: BufReader<R>,
-    at: u64,
+    model: Reader<R>,
     files: BTreeSet<PathBuf>,
 }
 
@@ -68,28 +67,15 @@ impl<R: Read + Seek> Walk<R> {
     /// Goes through a message that ends at `end`, or where the file does.
     fn message(&mut self, message: Message, end: u64, depth: usize) -> io::Result<()> {
         let (mut key, mut value) = (Vec::new(), Vec::new());
-        while self.at < end {
-            let tag = self.varint()?;
-            let length = match tag & 7 {
-                0 => {
-                    self.varint()?;
-                    continue;
+        while let Some((number, field)) = self.model.field(end)? {
+            let Value::Bytes(length) = field else { continue };
+            match (message, number, message.field(number)) {
+                (Message::Entry, 1, _) if length <= MAX_PATH => key = self.model.bytes(length, MAX_PATH)?,
+                (Message::Entry, 2, _) if length <= MAX_PATH => value = self.model.bytes(length, MAX_PATH)?,
+                (_, _, Some(inside)) if depth < MAX_DEPTH => {
+                    self.message(inside, self.model.at() + length, depth + 1)?;
                 }
-                1 => 8,
-                2 => self.varint()?,
-                5 => 4,
-                _ => return Err(ErrorKind::InvalidData.into()),
-            };
-            let field_end = self
-                .at
-                .checked_add(length)
-                .filter(|field_end| *field_end <= end)
-                .ok_or(ErrorKind::InvalidData)?;
-            match (message, tag >> 3, message.field(tag >> 3)) {
-                (Message::Entry, 1, _) if length <= MAX_PATH => key = self.bytes(length)?,
-                (Message::Entry, 2, _) if length <= MAX_PATH => value = self.bytes(length)?,
-                (_, _, Some(inside)) if depth < MAX_DEPTH => self.message(inside, field_end, depth + 1)?,
-                _ => self.skip(length)?,
+                _ => self.model.skip(length)?,
             }
         }
         let is_inside = |path: &Path| {
@@ -99,34 +85,6 @@ impl<R: Read + Seek> Walk<R> {
             let path = String::from_utf8(value).map(PathBuf::from).ok();
             self.files.extend(path.filter(|path| is_inside(path)));
         }
-        Ok(())
-    }
-
-    /// A number of up to 64 bits, in base 128, lowest first.
-    fn varint(&mut self) -> io::Result<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let mut byte = [0];
-            self.model.read_exact(&mut byte)?;
-            self.at += 1;
-            number |= u64::from(byte[0] & 0x7f) << shift;
-            if byte[0] < 0x80 {
-                return Ok(number);
-            }
-        }
-        Err(ErrorKind::InvalidData.into())
-    }
-
-    fn bytes(&mut self, length: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(length).map_err(|_| ErrorKind::InvalidData)?];
-        self.model.read_exact(&mut bytes)?;
-        self.at += length;
-        Ok(bytes)
-    }
-
-    fn skip(&mut self, length: u64) -> io::Result<()> {
-        self.model.seek_relative(i64::try_from(length).map_err(|_| ErrorKind::InvalidData)?)?;
-        self.at += length;
         Ok(())
     }
 }

@@ -89,7 +89,7 @@ mod tests {
 
     fn spec(name: &str, datatype: Datatype, shape: &[i64]) -> TensorSpec {
         let shape = shape.iter().map(|dim| usize::try_from(*dim).ok()).collect();
-        TensorSpec { name: name.into(), datatype, shape }
+        TensorSpec { name: name.into(), datatype, shape, any_rank: false }
     }
 
     /// What is in the text and what is not; and that it is a model.toml.
