@@ -68,10 +68,13 @@ pub fn prepare(config: Arc<Config>) -> anyhow::Result<Prepared> {
 /// Where there is none, or it does not start.
 pub fn open_runtime(config: &Config) -> anyhow::Result<Runtime> {
     let library = library::find(config.onnxruntime.library.as_deref()).map_err(Unavailable::Library)?;
+    let (providers, fallback) = (&config.onnxruntime.providers, config.onnxruntime.fallback);
     let runtime = Runtime::start(&library)
+        .and_then(|runtime| runtime.on(providers, fallback))
         .map_err(Unavailable::Runtime)
         .with_context(|| library.display().to_string())?;
-    tracing::info!(library = %library.display(), "{}", runtime.version());
+    tracing::info!(library = %library.display(), providers = runtime.providers(), "{}", runtime.version());
+    runtime.passed_over().iter().for_each(|provider| tracing::warn!("{provider}"));
     Ok(runtime)
 }
 

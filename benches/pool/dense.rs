@@ -103,8 +103,13 @@ pub(crate) fn load(path: &Path, usual_rows: usize) -> Result<Arc<dyn Engine>, Bo
         let _ = RUNTIME.set(Runtime::start(&library::find(None)?)?);
     }
     let runtime = RUNTIME.get().ok_or("there is no ONNX Runtime")?;
-    let options =
-        Options { threads: 1, optimization: GraphOptimization::All, memory_arena: true, usual_rows };
+    let options = Options {
+        threads: 1,
+        optimization: GraphOptimization::All,
+        memory_arena: true,
+        usual_rows,
+        copies: 1,
+    };
     Ok(Arc::new(Onnx::load(runtime, path, &options)?))
 }
 

@@ -35,6 +35,8 @@ impl Check {
         let _ = settings::print(&mut out, &config, file.as_deref(), self.all, paint);
         let _ = writeln!(out);
         let prepared = server::prepare(Arc::clone(&config))?;
+        let runtime = &prepared.setup.runtime;
+        runtime.passed_over().iter().for_each(|provider| eprintln!("warning: {provider}"));
         let (mut good, mut failed) = (0, 0);
         serving::check(&prepared.setup, &mut |checked, took| {
             let mut out = stdout();
@@ -49,7 +51,7 @@ impl Check {
                 }
             };
         })?;
-        let _ = writeln!(out, "\n{}\n{}", prepared.setup.runtime.version(), prepared.workers());
+        let _ = writeln!(out, "\n{} on {}\n{}", runtime.version(), runtime.providers(), prepared.workers());
         if failed == 0 {
             let models = if good == 1 { "model is" } else { "models are" };
             let _ = writeln!(out, "{good} {models} ready to be served on {}", addresses(&config));

@@ -43,11 +43,13 @@ impl Inspect {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = config::load(self.config.as_deref(), config::environment(), Overrides::default())?;
         let runtime = server::open_runtime(&config)?;
+        runtime.passed_over().iter().for_each(|provider| eprintln!("warning: {provider}"));
         let options = Options {
             threads: self.threads.get(),
             optimization: Default::default(),
             memory_arena: true,
             usual_rows: self.rows.get(),
+            copies: 1,
         };
         let inspection = match serving::inspect(&runtime, &self.file, &options) {
             Ok(inspection) => inspection,
@@ -75,7 +77,7 @@ impl Inspect {
         starter: &str,
     ) -> io::Result<()> {
         let Inspection { signature, metadata, loaded, alone, timings } = inspection;
-        writeln!(out, "{}, by {}", self.file.display(), runtime.version())?;
+        writeln!(out, "{}, by {} on {}", self.file.display(), runtime.version(), runtime.providers())?;
         tensors(out, "in", &signature.inputs, None)?;
         tensors(out, "out", &signature.outputs, None)?;
         for (name, text) in said(metadata) {

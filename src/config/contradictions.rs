@@ -200,8 +200,6 @@ fn not_yet(config: &mut Config, changed: &[String]) {
         "socket.owner",
         "socket.group",
         "socket.allow_users",
-        "onnxruntime.providers",
-        "onnxruntime.fallback",
         "log.file",
         "log.access_file",
     ];

@@ -1,6 +1,7 @@
 //! Tensors to tensors: what a model is to the rest of the program, and ONNX Runtime as one way to run it.
 
 mod arena;
+mod copies;
 pub mod engine;
 mod external;
 pub mod fake;

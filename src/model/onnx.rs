@@ -1,20 +1,22 @@
-//! ONNX Runtime: with `raw` the only files that name `ort`.
+//! ONNX Runtime: with `raw` and `provider` the only files that name `ort`.
 //!
 //! One session per model, shared by all workers, so that there is one copy of the weights. After a session has been
-//! made nothing calls a method of it that needs `&mut`; every run has its own options and values.
+//! made nothing calls a method of it that needs `&mut`; every run has its own options and values. On what is not the CPU
+//! a session runs once at a time, and there may be several.
 
+mod provider;
 mod raw;
 
 use super::{
     arena::Shrinks,
+    copies::{Copies, Wait},
     engine::{Engine, Interrupt, RunError, Signature, Terminate},
     message::one_line,
 };
-use crate::config::model::GraphOptimization;
+use crate::config::{Provider, model::GraphOptimization};
 use bytes::Bytes;
 use ort::{
     environment::Environment,
-    ep::CPU,
     logging::LogLevel,
     memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType},
     session::{NoSelectedOutputs, RunOptions, Session, builder::GraphOptimizationLevel},
@@ -26,6 +28,7 @@ use predictd_protocol::inference::{
     spec::TensorSpec,
     tensor::{Datatype, Tensor},
 };
+use provider::Providers;
 use raw::{Declared, Kind, Value};
 use std::{error::Error as _, ffi::CString, path::Path, sync::Arc};
 
@@ -43,6 +46,8 @@ pub struct Options {
     pub memory_arena: bool,
     /// Rows that a run usually has at most; what larger runs needed is given back after them.
     pub usual_rows: usize,
+    /// Sessions, where they cannot be shared.
+    pub copies: usize,
 }
 
 /// ONNX Runtime, once it has been opened. There can be one in a process.
@@ -50,6 +55,7 @@ pub struct Options {
 pub struct Runtime {
     environment: Environment,
     minor_version: Option<u32>,
+    providers: Providers,
 }
 
 /// Why ONNX Runtime or a model cannot be used.
@@ -58,6 +64,9 @@ pub enum LoadError {
     /// The library is no ONNX Runtime, or too old.
     #[error("ONNX Runtime cannot be started: {0}")]
     Library(String),
+    /// What models are to be run on is not there.
+    #[error("{0} cannot start: {1} ([onnxruntime] providers; with fallback = true the next would be tried)")]
+    Provider(&'static str, String),
     /// The file is no model, or one that this runtime cannot run.
     #[error("{0}")]
     Model(String),
@@ -84,7 +93,28 @@ impl Runtime {
         let environment = builder.with_name("predictd").with_telemetry(false).build();
         let environment = environment.map_err(|error| LoadError::Library(error.to_string()))?;
         environment.set_log_level(LogLevel::Fatal);
-        Ok(Self { environment, minor_version: ort::util::probe(path) })
+        Ok(Self { environment, minor_version: ort::util::probe(path), providers: Providers::cpu() })
+    }
+
+    /// Models are run on these, in the order of preference.
+    ///
+    /// # Errors
+    /// Where one of them cannot start, unless there is a `fallback`; then it is passed over with a warning.
+    pub fn on(self, providers: &[Provider], fallback: bool) -> Result<Self, LoadError> {
+        let providers = Providers::start(&self.environment, providers, fallback)?;
+        Ok(Self { providers, ..self })
+    }
+
+    /// What they should have been run on too, a line for each that cannot start: to be told to whoever asked for it.
+    #[must_use]
+    pub fn passed_over(&self) -> &[String] {
+        self.providers.passed_over()
+    }
+
+    /// What models are run on.
+    #[must_use]
+    pub fn providers(&self) -> String {
+        self.providers.names()
     }
 
     /// The library's version, as far as it is known.
@@ -98,7 +128,7 @@ impl Runtime {
 /// A model that ONNX Runtime runs.
 #[derive(Debug)]
 pub struct Onnx {
-    session: Arc<Session>,
+    sessions: Sessions,
     signature: Signature,
     input_names: Vec<CString>,
     output_names: Vec<CString>,
@@ -107,14 +137,28 @@ pub struct Onnx {
     memory: MemoryInfo<'static>,
 }
 
+/// What runs it.
+#[derive(Debug)]
+enum Sessions {
+    /// One, by any number of threads at once.
+    Shared(Arc<Session>),
+    /// Some, each by one thread at a time.
+    Exclusive(Arc<Copies<Arc<Session>>>),
+}
+
 impl Onnx {
     /// Loads the model at `path`.
     ///
     /// # Errors
     /// What is wrong with the model, in one line.
     pub fn load(runtime: &Runtime, path: &Path, options: &Options) -> Result<Self, LoadError> {
+        Self::load_as(runtime, path, options, runtime.providers.are_shared())
+    }
+
+    fn load_as(runtime: &Runtime, path: &Path, options: &Options, shared: bool) -> Result<Self, LoadError> {
         let failed = |error: ort::Error| LoadError::Model(one_line(error.message()));
-        let session = commit(runtime, path, options).map_err(failed)?;
+        let make = || commit(runtime, path, options).map(Arc::new).map_err(failed);
+        let session = make()?;
         let inputs = session
             .inputs()
             .iter()
@@ -138,7 +182,13 @@ impl Onnx {
         let nul = |_| LoadError::Model("a tensor's name has a NUL in it".into());
         let memory = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::CPUInput);
         Ok(Self {
-            session: Arc::new(session),
+            sessions: if shared {
+                Sessions::Shared(session)
+            } else {
+                let others = (1..options.copies).map(|_| make());
+                let all = std::iter::once(Ok(session)).chain(others);
+                Sessions::Exclusive(Copies::new(all.collect::<Result<_, _>>()?))
+            },
             input_names: names(&signature.inputs).map_err(nul)?,
             output_names: names(&signature.outputs).map_err(nul)?,
             shrinks: Shrinks::of(&signature, options.memory_arena, options.usual_rows),
@@ -155,17 +205,15 @@ fn commit(runtime: &Runtime, path: &Path, options: &Options) -> ort::Result<Sess
         GraphOptimization::Extended => GraphOptimizationLevel::Level2,
         GraphOptimization::All => GraphOptimizationLevel::All,
     };
-    let cpu = CPU::default().with_arena_allocator(options.memory_arena).build();
-    Session::builder(&runtime.environment)?
+    let builder = Session::builder(&runtime.environment)?
         .with_log_level(LogLevel::Fatal)?
         .with_optimization_level(level)?
         .with_inter_threads(1)?
         .with_intra_threads(options.threads)?
         // A worker that spins takes its core from the others.
         .with_intra_op_spinning(false)?
-        .with_inter_op_spinning(false)?
-        .with_execution_providers([cpu])?
-        .commit_from_file(path)
+        .with_inter_op_spinning(false)?;
+    runtime.providers.register(builder, options.memory_arena)?.commit_from_file(path)
 }
 
 fn input_spec(outlet: &Outlet, declared: Declared) -> Result<TensorSpec, LoadError> {
@@ -248,12 +296,26 @@ impl Engine for Onnx {
         }
         let options = Arc::new(options);
 
-        let run = || raw::run(&self.session, &options, &self.input_names, &values, &self.output_names);
-        let status = interrupt.while_running(Arc::new(Termination(Arc::clone(&options))), run)?;
-        let outputs = status
+        let run = |session: &Arc<Session>| {
+            let outputs = raw::run(session, &options, &self.input_names, &values, &self.output_names)?;
+            Ok((Arc::clone(session), outputs))
+        };
+        let ran = match &self.sessions {
+            Sessions::Shared(session) => {
+                let termination = Termination { run: Arc::clone(&options), wait: None };
+                interrupt.while_running(Arc::new(termination), || run(session))?
+            }
+            Sessions::Exclusive(copies) => {
+                let wait = Arc::new(copies.wait());
+                let termination = Termination { run: Arc::clone(&options), wait: Some(Arc::clone(&wait)) };
+                let ran = interrupt.while_running(Arc::new(termination), || wait.then(run))?;
+                ran.ok_or(RunError::Terminated)?
+            }
+        };
+        let (session, outputs) = ran
             .map_err(|error| if interrupt.is_terminated() { RunError::Terminated } else { failed(error) })?;
         let outputs = self.signature.outputs.iter().zip(outputs).map(|(spec, value)| {
-            let tensor = value.and_then(|value| self.tensor(value, &values));
+            let tensor = value.and_then(|value| tensor(value, &values, &session));
             tensor.map_err(|error| {
                 RunError::Failed(format!("output '{}' is {}", spec.name, one_line(error.message())))
             })
@@ -262,51 +324,55 @@ impl Engine for Onnx {
     }
 }
 
-/// What a run is ended by.
-struct Termination(Arc<RunOptions<NoSelectedOutputs>>);
+/// What a run is ended by, or the wait for a session.
+struct Termination {
+    run: Arc<RunOptions<NoSelectedOutputs>>,
+    wait: Option<Arc<Wait<Arc<Session>>>>,
+}
 
 impl Terminate for Termination {
     fn terminate(&self) {
-        let _ = self.0.terminate();
+        let _ = self.run.terminate();
+        if let Some(wait) = &self.wait {
+            wait.give_up();
+        }
     }
 }
 
-impl Onnx {
-    /// What an output is, its memory taken over unless that is little or an input's.
-    fn tensor<'a>(&self, value: Value<'a>, inputs: &[Value<'a>]) -> ort::Result<Tensor> {
-        match value.kind()? {
-            Kind::Tensor => {}
-            Kind::Map => {
-                let document = self.document(value, inputs)?;
-                return Tensor::from_documents(vec![], vec![document]).map_err(ort::Error::wrap);
-            }
-            Kind::Sequence => {
-                let items = (0..value.items()?).map(|at| self.document(value.item(at)?, inputs));
-                let items = items.collect::<ort::Result<Vec<_>>>()?;
-                return Tensor::from_documents(vec![items.len()], items).map_err(ort::Error::wrap);
-            }
+/// What an output is, its memory taken over unless that is little or an input's.
+fn tensor<'a>(value: Value<'a>, inputs: &[Value<'a>], session: &Arc<Session>) -> ort::Result<Tensor> {
+    match value.kind()? {
+        Kind::Tensor => {}
+        Kind::Map => {
+            let document = document(value, inputs, session)?;
+            return Tensor::from_documents(vec![], vec![document]).map_err(ort::Error::wrap);
         }
-        let (datatype, shape) = value.tensor_type()?;
-        if datatype == Datatype::Bytes {
-            return Tensor::from_strings(shape, value.strings()?).map_err(ort::Error::wrap);
+        Kind::Sequence => {
+            let items = (0..value.items()?).map(|at| document(value.item(at)?, inputs, session));
+            let items = items.collect::<ort::Result<Vec<_>>>()?;
+            return Tensor::from_documents(vec![items.len()], items).map_err(ort::Error::wrap);
         }
-        let bytes = match value.numbers()? {
-            few if few.len() <= COPY_UP_TO => Bytes::copy_from_slice(few),
-            _ => match value.outliving(inputs) {
-                Ok(value) => Bytes::from_owner(Kept { value, _session: Arc::clone(&self.session) }),
-                Err(value) => Bytes::copy_from_slice(value.numbers()?),
-            },
-        };
-        Tensor::from_bytes(datatype, shape, bytes).map_err(ort::Error::wrap)
     }
+    let (datatype, shape) = value.tensor_type()?;
+    if datatype == Datatype::Bytes {
+        return Tensor::from_strings(shape, value.strings()?).map_err(ort::Error::wrap);
+    }
+    let bytes = match value.numbers()? {
+        few if few.len() <= COPY_UP_TO => Bytes::copy_from_slice(few),
+        _ => match value.outliving(inputs) {
+            Ok(value) => Bytes::from_owner(Kept { value, _session: Arc::clone(session) }),
+            Err(value) => Bytes::copy_from_slice(value.numbers()?),
+        },
+    };
+    Tensor::from_bytes(datatype, shape, bytes).map_err(ort::Error::wrap)
+}
 
-    fn document<'a>(&self, value: Value<'a>, inputs: &[Value<'a>]) -> ort::Result<Document> {
-        if value.kind()? != Kind::Map {
-            return self.tensor(value, inputs).map(Document::Tensor);
-        }
-        let part = |at| self.tensor(value.item(at)?, inputs);
-        Map::new(part(0)?, part(1)?).map(Document::Map).map_err(ort::Error::wrap)
+fn document<'a>(value: Value<'a>, inputs: &[Value<'a>], session: &Arc<Session>) -> ort::Result<Document> {
+    if value.kind()? != Kind::Map {
+        return tensor(value, inputs, session).map(Document::Tensor);
     }
+    let part = |at| tensor(value.item(at)?, inputs, session);
+    Map::new(part(0)?, part(1)?).map(Document::Map).map_err(ort::Error::wrap)
 }
 
 /// An output that is read where ONNX Runtime put it.

@@ -11,8 +11,13 @@ use std::{
     },
 };
 
-const OPTIONS: Options =
-    Options { threads: 1, optimization: GraphOptimization::All, memory_arena: true, usual_rows: 8 };
+const OPTIONS: Options = Options {
+    threads: 1,
+    optimization: GraphOptimization::All,
+    memory_arena: true,
+    usual_rows: 8,
+    copies: 1,
+};
 
 fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
@@ -333,4 +338,66 @@ fn is_terminated(stressed: &[Stressed], endless: &[Tensor], random: &mut fastran
         }
         Err(other) => panic!("{other}"),
     }
+}
+
+/// The library of the tests is of the CPU alone.
+#[test]
+fn a_provider_that_cannot_start_is_an_error_or_passed_over() {
+    use Provider::{Cpu, Cuda, TensorRt};
+    let on = |providers: &[Provider], fallback| runtime().clone().on(providers, fallback);
+    assert_eq!(on(&[Cpu], false).unwrap().providers(), "CPU");
+    for (providers, name) in
+        [(&[Cuda, Cpu][..], "CUDA"), (&[Cuda], "CUDA"), (&[TensorRt, Cuda, Cpu], "TensorRT")]
+    {
+        let error = on(providers, false).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{name} cannot start: ")), "{error}");
+        assert!(error.contains("not enabled in this build"), "{error}");
+        assert!(!error.contains('\n') && !error.contains(".cc"), "{error}");
+        let passed_over = on(providers, true).unwrap();
+        assert_eq!(passed_over.providers(), "CPU");
+        assert!(
+            passed_over.passed_over()[0].starts_with(&format!("{name} cannot start, and is passed over: "))
+        );
+        assert!(passed_over.providers.are_shared());
+    }
+}
+
+/// As for a GPU, whose sessions run once at a time.
+#[test]
+fn exclusive_sessions_answer_as_a_shared_one_and_a_wait_for_one_can_be_ended() {
+    let exclusive = |model: &str, copies| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(model).join("model.onnx");
+        Onnx::load_as(runtime(), &path, &Options { copies, ..OPTIONS }, false).unwrap()
+    };
+    let (shared, copies) = (load("models/digits"), exclusive("models/digits", 2));
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (shared, copies) = (&shared, &copies);
+            scope.spawn(move || {
+                for round in 0..20 {
+                    let input = floats(&[2, 1, 28, 28], thread * 100 + round);
+                    assert_eq!(
+                        run(copies, from_ref(&input)).unwrap(),
+                        run(shared, from_ref(&input)).unwrap()
+                    );
+                }
+            });
+        }
+    });
+    let busy = exclusive("tests/data/models/busy", 1);
+    let endless = [floats(&[1, 256], 1), Tensor::from_numbers(vec![], vec![i64::MAX]).unwrap()];
+    let (first, second) = (Interrupt::default(), Interrupt::default());
+    std::thread::scope(|scope| {
+        let runs = [&first, &second].map(|interrupt| {
+            let (busy, endless) = (&busy, &endless);
+            scope.spawn(move || busy.run(endless, interrupt))
+        });
+        // Whichever of them runs, the other waits; both are told to end.
+        std::thread::park_timeout(std::time::Duration::from_millis(50));
+        second.terminate();
+        first.terminate();
+        for run in runs {
+            assert!(matches!(run.join().unwrap(), Err(RunError::Terminated)));
+        }
+    });
 }

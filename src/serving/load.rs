@@ -221,6 +221,7 @@ impl Loading<'_> {
             optimization: self.settings.session.graph_optimization,
             memory_arena: self.settings.session.memory_arena,
             usual_rows: self.settings.batch.max_rows.get(),
+            copies: self.settings.session.copies.get(),
         };
         let name = &self.folder.name;
         if let Some(served) = before.filter(|served| served.basis.makes(path, &options)) {

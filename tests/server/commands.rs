@@ -177,3 +177,30 @@ fn a_model_is_inspected_and_given_a_model_toml_to_start_from() {
         assert!(code == 78 && err.contains(says), "{err}");
     }
 }
+
+#[test]
+fn a_gpu_that_is_not_there_is_said_to_be_so_and_never_passed_over_in_silence() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("predictd.toml");
+    let models = source("models");
+    let check = |fallback: bool| {
+        let models = models.display();
+        let text =
+            format!("models = '{models}'\n[onnxruntime]\nproviders = ['cuda', 'cpu']\nfallback = {fallback}");
+        fs::write(&file, text).unwrap();
+        let mut command = predictd();
+        command.args(["serve", "--listen", "unix:@predictd-test-gpu", "--admin", "", "-c"]).arg(&file);
+        command
+    };
+    let output = check(false).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(69), "{error}");
+    assert!(error.contains("CUDA cannot start: ") && error.contains("fallback = true"), "{error}");
+    let mut process = crate::harness::Process::start(check(true));
+    let line = process.wait_for_line("CUDA cannot start, and is passed over");
+    assert!(line.contains("WARN"), "{line}");
+    process.wait_for_line("providers=\"CPU\"");
+    process.wait_for_line(" ready");
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(0));
+}
