@@ -43,6 +43,8 @@ struct Thread {
 /// What a thread is doing.
 pub(super) struct Run {
     pub lane: LaneId,
+    /// What that is called, should it be gone when it is spoken of.
+    pub name: Arc<str>,
     pub begun: Instant,
     /// Or only makes tensors for it.
     pub runs_model: bool,
@@ -72,6 +74,26 @@ pub(super) struct Report {
     pub running: Duration,
     /// Of the requests that it is for.
     pub requests: Vec<RequestId>,
+}
+
+/// What a thread has to say or do after its task.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// It had been slow, and took so long.
+    pub slow: Option<Duration>,
+    /// It had been stuck, and what that means for its model.
+    pub stuck: Option<Unstuck>,
+}
+
+/// What the end of a stuck run means for its model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unstuck {
+    /// It is open again.
+    Open,
+    /// Others keep it closed.
+    Closed,
+    /// It is gone, or was replaced.
+    Gone,
 }
 
 impl Crew {
@@ -171,12 +193,14 @@ impl Run {
     /// A task for the callers of `jobs`.
     pub(super) fn new<'a>(
         lane: LaneId,
+        name: &Arc<str>,
         jobs: impl Iterator<Item = &'a Job>,
         runs_model: bool,
         now: Instant,
     ) -> Self {
         Self {
             lane,
+            name: Arc::clone(name),
             begun: now,
             runs_model,
             interrupt: Arc::new(Interrupt::default()),

@@ -4,7 +4,7 @@
 
 use super::{
     Rejected,
-    crew::{Crew, LaneId, Report, Run, WorkerNumber},
+    crew::{Crew, Ended, LaneId, Report, Run, Unstuck, WorkerNumber},
     job::{Job, JobId},
     outcome::{Caller, Failed},
     queue::{Batching, Due, Queue, Task},
@@ -104,15 +104,6 @@ pub(super) struct Cancelled {
     pub interrupt: Option<Arc<Interrupt>>,
     /// The alarm is earlier than it was.
     pub watchdog: bool,
-}
-
-/// What a thread has to say or do after its task.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Ended {
-    /// It had been slow, and took so long.
-    pub slow: Option<Duration>,
-    /// It had been stuck; true where its model is open again.
-    pub stuck: Option<bool>,
 }
 
 impl Schedule {
@@ -252,8 +243,8 @@ impl Schedule {
             let Some(task) = task else { continue };
             lane.running += 1;
             let run = match &task {
-                Task::Prepare(job) => Run::new(id, std::iter::once(job), false, now),
-                Task::Run(batch) => Run::new(id, batch.iter().map(|ready| &ready.job), true, now),
+                Task::Prepare(job) => Run::new(id, &lane.name, std::iter::once(job), false, now),
+                Task::Run(batch) => Run::new(id, &lane.name, batch.iter().map(|ready| &ready.job), true, now),
             };
             let assignment = Assignment {
                 lane: Arc::clone(&lane.name),
@@ -313,7 +304,11 @@ impl Schedule {
         }
         if run.stuck {
             self.stuck -= 1;
-            ended.stuck = Some(self.lanes.get(&run.lane).is_some_and(|lane| lane.stuck.is_empty()));
+            ended.stuck = Some(match self.lanes.get(&run.lane) {
+                Some(lane) if lane.stuck.is_empty() => Unstuck::Open,
+                Some(_) => Unstuck::Closed,
+                None => Unstuck::Gone,
+            });
         }
         ended
     }
@@ -409,11 +404,9 @@ impl Schedule {
         let mut slow = 0;
         for (worker, thread, run) in self.crew.busy() {
             let lane = self.lanes.get_mut(&run.lane);
-            let name =
-                lane.as_ref().map_or_else(|| "a model that is gone".into(), |lane| Arc::clone(&lane.name));
             let running = now - run.begun;
             let report = |run: &Run| Report {
-                lane: name,
+                lane: Arc::clone(&run.name),
                 worker,
                 thread,
                 running,

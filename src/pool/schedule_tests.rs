@@ -211,7 +211,7 @@ fn a_stuck_run_closes_its_model_until_it_ends() {
     f.submit(b);
     assert_eq!(f.take(2), Some(("b".into(), 1)), "others are served");
     let ended = f.schedule.end(1, f.now);
-    assert_eq!(ended.stuck, Some(true));
+    assert_eq!(ended.stuck, Some(Unstuck::Open));
     f.submit(a);
 }
 
@@ -262,6 +262,6 @@ fn a_model_that_is_gone_leaves_its_run_behind() {
     assert_eq!(f.schedule.close_lane(a).len(), 1);
     f.pass(DEADLINE);
     assert_eq!(f.pass(5000 * MS), ["stuck"]);
-    assert_eq!(f.schedule.end(1, f.now).stuck, Some(false));
+    assert_eq!(f.schedule.end(1, f.now).stuck, Some(Unstuck::Gone));
     assert_eq!(f.take(2), None);
 }

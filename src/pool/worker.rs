@@ -2,11 +2,11 @@
 
 use super::{
     Prepared, Shared, Timing, batch,
-    crew::WorkerNumber,
+    crew::{Ended, Unstuck, WorkerNumber},
     job::{Job, Ran},
     outcome::Failed,
     queue::{Ready, Task},
-    schedule::{Assignment, Ended},
+    schedule::Assignment,
 };
 use crate::{
     model::engine::{Engine, Interrupt, RunError},
@@ -70,8 +70,18 @@ fn tell(number: WorkerNumber, lane: &str, ended: &Ended) {
         tracing::warn!(model = lane, worker = number, took_ms = took.as_millis(), "the slow run has ended");
     }
     match ended.stuck {
-        Some(true) => tracing::warn!(model = lane, "the stuck run has ended: the model is open again"),
-        Some(false) => tracing::warn!(model = lane, "a stuck run has ended; others keep the model closed"),
+        Some(Unstuck::Open) => {
+            tracing::warn!(model = lane, "the stuck run has ended: the model is open again");
+        }
+        Some(Unstuck::Closed) => {
+            tracing::warn!(model = lane, "a stuck run has ended; others keep the model closed");
+        }
+        Some(Unstuck::Gone) => {
+            tracing::warn!(
+                model = lane,
+                "a stuck run has ended, of a model that was replaced or removed since"
+            );
+        }
         None => {}
     }
 }

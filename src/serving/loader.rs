@@ -49,6 +49,9 @@ struct Handle {
 /// How long a dropped loader is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long it is looked whether a model that has answered all is used by a last run.
+const FADING: Duration = Duration::from_secs(60);
+
 /// How often it is looked whether an old model has answered all, while there is one.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -140,8 +143,8 @@ struct Work {
     clean: Arc<AtomicBool>,
     /// Whether the first operation is over: workers are at work since.
     begun: bool,
-    /// Engines that nobody will use any more, and somebody may still hold.
-    fading: Vec<Weak<dyn Engine>>,
+    /// Engines that nobody will use any more, but somebody may hold until then.
+    fading: Vec<(Weak<dyn Engine>, Instant)>,
 }
 
 impl Work {
@@ -151,9 +154,12 @@ impl Work {
             if let Some(operation) = next {
                 let answer = self.operate(&operation);
                 self.begun = true;
+                // What nobody uses is gone before it is said to be.
+                self.tidy();
                 self.queue.done(Arc::new(answer));
+            } else {
+                self.tidy();
             }
-            self.tidy();
         }
     }
 
@@ -287,11 +293,12 @@ impl Work {
     /// Frees what has answered all that it took.
     fn tidy(&mut self) {
         let left = self.models.take_left();
-        self.fading.extend(left.iter().map(|served| Arc::downgrade(&served.engine)));
+        let now = Instant::now();
+        self.fading.extend(left.iter().map(|served| (Arc::downgrade(&served.engine), now + FADING)));
         drop(left);
         let before = self.fading.len();
-        // A stuck run may hold one for ever: then nobody need look for it again and again.
-        self.fading.retain(|engine| engine.strong_count() > 0);
+        // A stuck run may hold one for ever, which nobody need look for so long.
+        self.fading.retain(|(engine, until)| engine.strong_count() > 0 && *until > now);
         if self.fading.len() < before {
             process::release_free_memory();
         }
