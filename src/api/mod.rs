@@ -96,15 +96,15 @@ fn routes() -> Router<App> {
         .route("/v2/", get(health::server))
         .route("/v2/health/live", get(health::live))
         .route("/v2/health/ready", get(health::ready))
-        .route("/v2/models/stats", told(get(statistics::all)))
-        .route("/v2/models/{model}", told(get(v2::metadata)))
-        .route("/v2/models/{model}/config", told(get(model_config::config)))
-        .route("/v2/models/{model}/stats", told(get(statistics::of_model)))
+        .route("/v2/models/stats", get(statistics::all))
+        .route("/v2/models/{model}", get(v2::metadata))
+        .route("/v2/models/{model}/config", get(model_config::config))
+        .route("/v2/models/{model}/stats", get(statistics::of_model))
         .route("/v2/models/{model}/ready", get(v2::ready))
         .route("/v2/models/{model}/infer", post(v2::infer))
-        .route("/v2/models/{model}/versions/{version}", told(get(v2::metadata)))
-        .route("/v2/models/{model}/versions/{version}/config", told(get(model_config::config)))
-        .route("/v2/models/{model}/versions/{version}/stats", told(get(statistics::of_model)))
+        .route("/v2/models/{model}/versions/{version}", get(v2::metadata))
+        .route("/v2/models/{model}/versions/{version}/config", get(model_config::config))
+        .route("/v2/models/{model}/versions/{version}/stats", get(statistics::of_model))
         .route("/v2/models/{model}/versions/{version}/ready", get(v2::ready))
         .route("/v2/models/{model}/versions/{version}/infer", post(v2::infer))
         .route("/v1/models", told(get(v1::list)))
@@ -116,7 +116,8 @@ fn routes() -> Router<App> {
         .route("/predict/{model}", post(predict::predict))
 }
 
-/// What runs no model, and may be long enough to be compressed where it is.
+/// What runs no model, and may be long enough to be compressed where it is. Nothing of /v2: tritonclient's asynchronous
+/// client says that it takes gzip, and unpacks only what `infer` answers.
 fn told(methods: MethodRouter<App>) -> MethodRouter<App> {
     methods.layer(middleware::from_fn(encoding::pack_told))
 }
