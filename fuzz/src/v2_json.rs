@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use predictd_protocol::inference::{
-    tensor::Data,
+    tensor::{Data, Tensor},
     v2::{InferRequest, InferResponse, Output, parse, print},
 };
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
 /// A request's tensors fit their datatype and shape, and take memory in proportion to the text; printed and read again
-/// they are the same.
+/// they are the same, but for numbers that JSON has no word for: they are read, and printed as null.
 pub fn v2_json(data: &[u8]) {
     let Ok(request) = parse(&Bytes::copy_from_slice(data), None, &[]) else { return };
     for input in &request.inputs {
@@ -27,8 +27,17 @@ pub fn v2_json(data: &[u8]) {
             Data::Documents(_) => unreachable!("a request has none"),
         }
     }
-    let again = read_again(&request);
-    assert_eq!(again.inputs, request.inputs);
+    if request.inputs.iter().all(|input| is_finite(&input.tensor)) {
+        let again = read_again(&request);
+        assert_eq!(again.inputs, request.inputs);
+    }
+}
+
+fn is_finite(tensor: &Tensor) -> bool {
+    match tensor.numbers::<f64>() {
+        Some(numbers) => numbers.iter().all(|number| number.is_finite()),
+        None => tensor.to_f32().is_none_or(|numbers| numbers.iter().all(|number| number.is_finite())),
+    }
 }
 
 /// The inputs printed as outputs, and these read as inputs.

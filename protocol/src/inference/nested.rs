@@ -26,11 +26,12 @@ const MAX_RANK: usize = 32;
 /// What may stand in the lists besides numbers and texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
-    /// The Open Inference Protocol's: nothing. What is no text goes as bytes, outside of the JSON.
+    /// The Open Inference Protocol's: `NaN`, `Infinity` and `-Infinity` are numbers where they are read, as clients write
+    /// them (tritonclient, perf_analyzer). None is written. What is no text goes as bytes, outside of the JSON.
     OpenInference,
     /// That of `/predict`: `{"b64": "..."}` is a string, whatever its bytes.
     Predict,
-    /// TensorFlow Serving's: that, and `NaN`, `Infinity` and `-Infinity` are numbers.
+    /// TensorFlow Serving's: that, and `NaN`, `Infinity` and `-Infinity` are numbers, read and written.
     TfServing,
 }
 
@@ -39,7 +40,11 @@ impl Dialect {
         matches!(self, Self::Predict | Self::TfServing)
     }
 
-    fn has_words(self) -> bool {
+    fn reads_words(self) -> bool {
+        matches!(self, Self::OpenInference | Self::TfServing)
+    }
+
+    fn writes_words(self) -> bool {
         self == Self::TfServing
     }
 }
@@ -298,7 +303,7 @@ fn other_element<T: Leaf>(cursor: &mut Cursor<'_>, dialect: Dialect) -> Result<T
         _ if cursor.take_word("true") => ("true", T::from_bool(true)),
         _ if cursor.take_word("false") => ("false", T::from_bool(false)),
         _ if cursor.take_word("null") => ("null", None),
-        _ if dialect.has_words() => match WORDS.into_iter().find(|word| cursor.take_word(word)) {
+        _ if dialect.reads_words() => match WORDS.into_iter().find(|word| cursor.take_word(word)) {
             Some(word) => (word, T::from_word(word)),
             None => return Err(cursor.no_value()),
         },

@@ -174,7 +174,7 @@ fn write_lists<E>(
 /// Prints a number that is not finite as a word where `dialect` has one, else as serde does: `null`.
 fn float<T: Serialize + Copy + Into<f64>>(number: T, dialect: Dialect, output: &mut Vec<u8>) {
     let value: f64 = number.into();
-    if !dialect.has_words() || value.is_finite() {
+    if !dialect.writes_words() || value.is_finite() {
         return json(&number, output);
     }
     let [nan, positive, negative] = WORDS;

@@ -7,7 +7,7 @@ use super::request::{Error, RequestedOutput};
 use crate::inference::{
     SyntaxError,
     cursor::Cursor,
-    nested::{self, Dialect, Reader},
+    nested::{self, Dialect, Reader, WORDS},
     tensor::{Datatype, Tensor},
 };
 use std::borrow::Cow;
@@ -215,7 +215,7 @@ fn found<'a>(cursor: &mut Cursor<'a>, members: &Members<'_>) -> Result<Found<'a>
     }
     cursor.peek();
     let place = *cursor;
-    cursor.skip(&[])?;
+    cursor.skip(&WORDS)?;
     Ok(Found::At(place))
 }
 

@@ -23,6 +23,22 @@ fn spec(datatype: Datatype, shape: &[i64]) -> TensorSpec {
     TensorSpec { name: "x".into(), datatype, shape, any_rank: false }
 }
 
+/// As tritonclient and perf_analyzer write them.
+#[test]
+fn numbers_that_json_has_no_word_for_are_read() {
+    for members in [
+        r#""shape":[3],"datatype":"FP32","data":[NaN,-Infinity,Infinity]"#,
+        r#""data":[[NaN,-Infinity,Infinity]],"shape":[1,3],"datatype":"FP32""#,
+    ] {
+        let request = read(&format!(r#"{{"inputs":[{{"name":"x",{members}}}]}}"#)).unwrap();
+        let [nan, rest @ ..] = request.inputs[0].tensor.numbers::<f32>().unwrap() else {
+            panic!("{members}")
+        };
+        assert!(nan.is_nan());
+        assert_eq!(rest, [f32::NEG_INFINITY, f32::INFINITY]);
+    }
+}
+
 #[test]
 fn a_request_is_read_in_any_order_of_its_members() {
     for json in [
@@ -93,7 +109,9 @@ fn what_is_wrong_is_named() {
         &input(r#""shape":[1],"datatype":"FP32","data":[1e308]"#),
         "input 'x': 1e308 is not a value of FP32",
     );
-    check(&input(r#""shape":[1],"datatype":"FP32","data":[NaN]"#), "expected value");
+    check(&input(r#""shape":[1],"datatype":"FP32","data":[nan]"#), "expected value");
+    check(&input(r#""shape":[1],"datatype":"INT8","data":[NaN]"#), "input 'x': NaN is not a value of INT8");
+    check(&input(r#""shape":[NaN],"datatype":"FP32","data":[1]"#), "a dimension must be a whole number");
     let twice = r#"{"name":"x","shape":[1],"datatype":"FP32","data":[1]}"#;
     check(&format!(r#"{{"inputs":[{twice},{twice}]}}"#), "input 'x' is given twice");
     check(r#"{"inputs":[],"outputs":[{"name":"y"},{"name":"y"}]}"#, "output 'y' is given twice");
