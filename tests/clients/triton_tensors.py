@@ -37,7 +37,7 @@ SAMPLES = {
         np.array(
             [
                 [b"plain", "gr\u00f6\u00dfer \u6f22\u5b57 \U0001f980".encode(), b""],
-                [b'"\\\n\t', b"\x01", b" "],
+                [b'"\\\n\t', b"\x00", b" "],
             ],
             object,
         ),
@@ -63,20 +63,22 @@ async def every_datatype_comes_back_by_bytes_and_by_json(client):
 
 
 @case
-async def strings_that_onnx_cannot_have_are_refused(client):
-    """Its strings are UTF-8, and ONNX Runtime's interface ends them at a NUL."""
-    for text in [b"\xff\xfe", b"\xc3", b"a\x00b"]:
-        call = client.infer("identity_string", [binary("x", np.array([[text]], object))])
-        await refused(400, ["identity_string", "'x'", "UTF-8 without NUL"], call)
+async def bytes_that_are_no_text_come_back_as_bytes_alone(client):
+    array = np.array([[b"\xff\xfe\x00\x80"], [b"\xc3"], [b"a\x00b"]], object)
+    same(await client.infer("identity_string", [binary("x", array)]), "y", array)
+    call = client.infer("identity_string", [binary("x", array)], outputs=[output("y", False)])
+    await refused(400, ["'y'", "UTF-8", "binary_data"], call)
 
 
 @case
-async def numbers_that_are_none_come_back(client):
+async def numbers_that_json_has_no_word_for_are_read_from_it(client):
     array = np.array([[np.nan, np.inf, -np.inf]], np.float32)
-    same(await client.infer("identity_float", [binary("x", array)]), "y", array)
-    # JSON has no token for them.
-    result = await client.infer("identity_float", [binary("x", array)], outputs=[output("y", False)])
-    equal(result.get_output("y")["data"], [None, None, None])
+    for sent in [True, False]:
+        same(await client.infer("identity_float", [tensor("x", array, sent)]), "y", array)
+        result = await client.infer(
+            "identity_float", [tensor("x", array, sent)], outputs=[output("y", False)]
+        )
+        equal(result.get_output("y")["data"], [None, None, None])
 
 
 @case

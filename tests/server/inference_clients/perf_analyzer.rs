@@ -64,13 +64,14 @@ fn check_all(way: Way) {
         command.arg("--model").arg(format!("alone={}", alone.path().display()));
     });
     assert_eq!(reachable.server.get("/v2/models/alone/config").ok()["max_batch_size"], 0);
-    // Random numbers may be none at all, for which JSON has no word.
-    let json = "--input-tensor-format json --output-tensor-format json --input-data zero";
+    let json = "--input-tensor-format json --output-tensor-format json";
     check(&reachable, 1, "half", "--concurrency-range 4");
     check(&reachable, 3, "half", &format!("-b 3 --concurrency-range 8 --async {json}"));
     check(&reachable, 2, "add_sub", "-b 2 --concurrency-range 4 --async --output-tensor-format json");
     check(&reachable, 1, "identity_string", "--shape x:4 --string-length 9 --concurrency-range 2");
     check(&reachable, 1, "identity_string", &format!("--shape x:4 --concurrency-range 2 {json}"));
+    // Random bits, so that NaN is among them.
+    check(&reachable, 2, "digits", &format!("-b 2 --concurrency-range 2 {json}"));
     check(&reachable, 1, "mul_1", "--concurrency-range 4 --async");
     check(&reachable, 1, "alone", &format!("--shape x:1,8 --concurrency-range 2 {json}"));
     check_windows(&reachable);
