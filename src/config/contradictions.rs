@@ -194,18 +194,8 @@ fn without_effect(config: &mut Config, changed: &[String]) {
 
 /// Notes keys whose feature is not there yet.
 fn not_yet(config: &mut Config, changed: &[String]) {
-    let keys = [
-        "uwsgi_stats",
-        "pidfile",
-        "socket.owner",
-        "socket.group",
-        "socket.allow_users",
-        "log.file",
-        "log.access_file",
-    ];
-    for key in keys {
-        if changed.iter().any(|changed| changed == key) {
-            config.notes.push(format!("{key} is set, and has no effect in this version"));
-        }
+    let key = "uwsgi_stats";
+    if changed.iter().any(|changed| changed == key) {
+        config.notes.push(format!("{key} is set, and has no effect in this version"));
     }
 }

@@ -112,10 +112,6 @@ impl PartialEq for Setting {
 pub struct Socket {
     /// How sockets are made.
     pub options: SocketOptions,
-    /// Whose their files are; ours if not given.
-    pub owner: Option<Account>,
-    /// The group that their files get; ours if not given.
-    pub group: Option<Account>,
     /// Who may connect besides root and our own user; whoever can open the socket if empty.
     pub allow_users: Vec<Account>,
 }

@@ -127,7 +127,7 @@ fn socket(keys: &mut Keys<'_>) -> Socket {
     let group = keys.read("socket.group", unless("", AccountKind("group")));
     let backlog = keys.read("socket.backlog", whole(1..=i32::MAX.unsigned_abs().into()));
     let allow_users = keys.read("socket.allow_users", list(AccountKind("user")));
-    Socket { options: SocketOptions { mode, backlog }, owner, group, allow_users }
+    Socket { options: SocketOptions { mode, owner, group, backlog }, allow_users }
 }
 
 fn address() -> Text<Address> {

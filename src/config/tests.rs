@@ -95,8 +95,7 @@ fn defaults_mean_what_they_say() {
     assert_eq!(config.listen, ["127.0.0.1:8090".parse().unwrap()]);
     assert_eq!(config.admin, Some("127.0.0.1:8099".parse().unwrap()));
     assert_eq!((config.uwsgi_stats, config.cache, config.pidfile), (None, None, None));
-    assert_eq!(config.socket.options, SocketOptions { mode: 0o660, backlog: 4096 });
-    assert_eq!((config.socket.owner, config.socket.group), (None, None));
+    assert_eq!(config.socket.options, SocketOptions { mode: 0o660, owner: None, group: None, backlog: 4096 });
     assert_eq!((config.workers.count, config.workers.pin, config.workers.max_stuck), (None, Pin::Auto, None));
     assert_eq!((config.limits.body, config.limits.in_flight), (64 << 20, None));
     assert_eq!(config.limits.idle_timeout, Duration::from_secs(75));
@@ -163,9 +162,12 @@ fn every_key_of_predictd_toml_is_read() {
     assert_eq!(
         config.socket,
         Socket {
-            options: SocketOptions { mode: 0o600, backlog: 16 },
-            owner: Some(name.clone()),
-            group: Some(id.clone()),
+            options: SocketOptions {
+                mode: 0o600,
+                owner: Some(name.clone()),
+                group: Some(id.clone()),
+                backlog: 16,
+            },
             allow_users: vec![name, id],
         }
     );
@@ -341,11 +343,14 @@ fn what_is_set_without_an_effect_is_noted() {
         ),
         ("listen = ['unix:@x']\n[socket]\nmode = '0600'", &["socket.mode is set"]),
         ("listen = ['fd:x']\n[socket]\nmode = '0600'", &[]),
-        ("[log]\naccess = false\naccess_file = '/x'", &["log.access is false", "in this version"]),
-        ("[onnxruntime]\nfallback = true", &["there is one provider only"]),
+        ("[log]
+access = false
+access_file = '/x'", &["log.access is false"]),
+        ("[onnxruntime]
+fallback = true", &["there is one provider only"]),
         ("uwsgi_stats = '0.0.0.0:9191'", &["reached by other machines", "in this version"]),
         ("[workers]\ncount = 4096", &["workers.count = 4096 is more than the "]),
-        ("pidfile = '/x'", &["pidfile is set, and has no effect in this version"]),
+        ("pidfile = '/x'", &[]),
         ("pidfile = ''", &[]),
         ("models = '/x'", &[]),
     ] {

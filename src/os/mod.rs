@@ -3,6 +3,10 @@
 pub mod account;
 pub mod cpus;
 pub mod memory;
+pub mod pidfile;
 pub mod process;
 pub mod signals;
 pub mod socket;
+pub mod systemd;
+pub mod upgrade;
+pub mod users;

@@ -5,7 +5,11 @@
 
 use super::cpus::CpuId;
 use rustix::{process::Pid, thread::CpuSet};
-use std::{fs, io};
+use std::{
+    env, fs, io,
+    os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 /// Keeps ONNX Runtime from calling home: it has no other switch that works once its library is open. False where the variable
 /// is not set and can no longer be, since there are other threads.
@@ -14,16 +18,58 @@ use std::{fs, io};
 #[must_use]
 pub fn disable_onnxruntime_telemetry() -> bool {
     const NAME: &str = "ORT_DISABLE_TELEMETRY";
-    if std::env::var_os(NAME).is_some_and(|value| value == "1") {
+    if env::var_os(NAME).is_some_and(|value| value == "1") {
         return true;
     }
-    let alone = fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1);
+    let alone = is_alone();
     if alone {
         // SAFETY: setting a variable is unsound only beside another thread that reads the environment. There is no other
         // thread, and only this one could start one.
-        unsafe { std::env::set_var(NAME, "1") };
+        unsafe { env::set_var(NAME, "1") };
     }
     alone
+}
+
+fn is_alone() -> bool {
+    fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
+}
+
+/// Takes variables that are meant for this process out of the environment, so that no child thinks that they are for it. They
+/// stay in it where there are other threads already.
+///
+/// To be called first thing in `main`.
+pub fn take_variables<const N: usize>(names: [&str; N]) -> [Option<String>; N] {
+    let alone = is_alone();
+    names.map(|name| {
+        let value = env::var(name).ok();
+        if alone && value.is_some() {
+            // SAFETY: as above, there is no other thread that could read the environment now.
+            unsafe { env::remove_var(name) };
+        }
+        value
+    })
+}
+
+/// The descriptors from `first` on that whoever started this process has left open for it; `None` for one that is not open.
+/// Only the first call gives any.
+///
+/// To be called first thing in `main`, before this process has opened something itself.
+pub fn take_descriptors(first: RawFd, count: usize) -> Vec<Option<OwnedFd>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    // Standard input, output and error belong to the standard library.
+    if first <= 2 || TAKEN.swap(true, Ordering::Relaxed) {
+        return Vec::new();
+    }
+    let take = |number: RawFd| {
+        // SAFETY: it is borrowed for this one call, which fails for a descriptor that is not open and changes nothing but
+        // its flag.
+        let open =
+            rustix::io::fcntl_setfd(unsafe { BorrowedFd::borrow_raw(number) }, rustix::io::FdFlags::CLOEXEC);
+        // SAFETY: it is open. Descriptors over 2 that are open when `main` begins belong to nobody in this process, and
+        // no second call gives them away again.
+        open.is_ok().then(|| unsafe { OwnedFd::from_raw_fd(number) })
+    };
+    (first..).take(count).map(take).collect()
 }
 
 /// Pins the calling thread to `cpus`.

@@ -1,11 +1,14 @@
 //! Accepting connections, as many as may be, until the drain begins.
 
 use super::{
-    Connections, Drain, Handler, LiveLimits, connection,
+    AllowedUsers, Connections, Drain, Handler, LiveLimits, connection,
     socket::{self, Socket},
 };
-use crate::os::socket::{Address, Bound, SocketFile};
-use rustix::{io::Errno, net::SocketFlags};
+use crate::os::socket::{Address, Bound, Claim};
+use rustix::{
+    io::Errno,
+    net::{Shutdown, SocketFlags},
+};
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
@@ -16,13 +19,17 @@ use tokio::{io::Interest, net::UnixStream};
 /// Connections accepted in one go before others get a turn.
 const BURST: usize = 64;
 
+/// Bursts of what waits when a drain begins. On a socket that others listen on too, new connections may come for ever.
+const LAST_BURSTS: usize = 256;
+
 /// A listening socket that the reactor watches.
 #[derive(Debug)]
 pub struct Listener {
     socket: UnixStream,
     address: Address,
-    /// Removed when we have stopped listening.
-    _file: Option<SocketFile>,
+    allowed: AllowedUsers,
+    /// The socket's file goes when we have stopped listening.
+    claim: Claim,
 }
 
 impl Listener {
@@ -31,14 +38,31 @@ impl Listener {
     /// # Errors
     /// Where the reactor cannot watch it.
     pub fn new(bound: Bound) -> io::Result<Self> {
-        let (fd, address, file) = bound.split();
-        Ok(Self { socket: socket::watch(fd)?, address, _file: file })
+        let Bound { fd, address, claim, .. } = bound;
+        Ok(Self { socket: socket::watch(fd)?, address, allowed: AllowedUsers::default(), claim })
+    }
+
+    /// Lets only `users` in, if it is a Unix socket.
+    #[must_use]
+    pub fn allowing(mut self, users: &AllowedUsers) -> Self {
+        if matches!(self.address, Address::Unix(_) | Address::Abstract(_)) {
+            self.allowed = users.clone();
+        }
+        self
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// What has connected until now can still be accepted, nobody else can connect: so that between the last look and the end
+    /// nobody is lost. TCP has nothing of the kind, and a socket that others listen on too is theirs as well.
+    fn close_the_door(&self) {
+        if self.claim.is_ours() && matches!(self.address, Address::Unix(_) | Address::Abstract(_)) {
+            let _ = rustix::net::shutdown(&self.socket, Shutdown::Read);
+        }
     }
 
     fn accept(&self) -> io::Result<Option<OwnedFd>> {
@@ -63,21 +87,32 @@ pub async fn serve<H: Handler>(
     connections: Connections,
     drain: Drain,
 ) {
-    let mut draining = false;
+    let mut bursts = None;
     loop {
-        if !draining {
+        if bursts.is_none() {
             tokio::select! {
                 ready = listener.socket.readable() => if let Err(error) = ready {
                     tracing::error!(listen = %listener.address, "cannot wait for connections: {error}");
                     return;
                 },
-                () = drain.begun() => draining = true,
+                () = drain.begun() => {
+                    listener.close_the_door();
+                    bursts = Some(0..LAST_BURSTS);
+                }
             }
+        }
+        if let Some(last) = &mut bursts
+            && last.next().is_none()
+        {
+            return;
         }
         for _ in 0..BURST {
             let place = connections.place(&listener.address).await;
             match listener.accept() {
                 Ok(Some(fd)) => {
+                    if !listener.allowed.admit(&fd) {
+                        continue;
+                    }
                     let served =
                         connection::serve(Socket::new(fd), handler.clone(), limits.clone(), drain.clone());
                     tokio::spawn(async move {
@@ -85,8 +120,14 @@ pub async fn serve<H: Handler>(
                         drop(place);
                     });
                 }
-                Ok(None) if draining => return,
+                Ok(None) if bursts.is_some() => return,
                 Ok(None) => break,
+                // What a closed door says when nobody is left.
+                Err(error)
+                    if bursts.is_some() && error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) =>
+                {
+                    return;
+                }
                 Err(error) => {
                     refused(&listener.address, &error).await;
                     break;

@@ -13,8 +13,10 @@ mod fastcgi;
 mod http;
 mod limits;
 mod listener;
+mod peers;
 mod pieces;
 mod socket;
+mod tally;
 mod uwsgi;
 
 pub use allowance::{Allowance, Growing, Overgrown};
@@ -23,7 +25,9 @@ pub use connections::Connections;
 pub use drain::Drain;
 pub use limits::{Limits, LiveLimits};
 pub use listener::{Listener, serve};
+pub use peers::AllowedUsers;
 pub use pieces::Pieces;
+pub use tally::Tally;
 
 use ::http::{Request, Response};
 use bytes::Bytes;
