@@ -16,6 +16,7 @@
 //! | `chore` | what else is to be done for one |
 //! | `outcome`, `ticket` | what becomes of it, how that is counted, and its way to who waits |
 //! | `worker`, `watchdog` | the threads |
+//! | `pulse` | whether they get on |
 
 mod batch;
 mod chore;
@@ -24,6 +25,7 @@ mod job;
 mod lane;
 mod monitor;
 mod outcome;
+mod pulse;
 mod queue;
 mod schedule;
 mod sync;
@@ -32,6 +34,7 @@ mod watchdog;
 mod worker;
 
 pub use lane::{Inputs, Lane, Order, Prepared, Ticket};
+pub use pulse::Pulse;
 pub use queue::Batching;
 
 use crate::{
@@ -40,7 +43,6 @@ use crate::{
     telemetry::{access::Work as Timing, statistics::Reason},
 };
 use monitor::Monitor;
-use outcome::Failed;
 use schedule::{Rules, Schedule};
 use std::{
     io,
@@ -192,15 +194,15 @@ impl Pool {
 
     /// Ends everything that waits or runs, and the threads: false where some did not end within `patience`.
     pub fn stop(&self, patience: Duration) -> bool {
-        let (jobs, runs) = {
+        let (jobs, events) = {
             let mut schedule = self.shared.monitor.lock();
             schedule.stop();
-            let left = schedule.abandon();
+            let left = schedule.abandon(Instant::now());
             schedule.wake_all();
             left
         };
-        jobs.iter().for_each(|job| _ = job.caller.fail(Failed::Stopped));
-        runs.iter().for_each(|run| run.terminate());
+        events.into_iter().for_each(|event| watchdog::handle(&self.shared, event));
+        drop(jobs);
         self.join(Instant::now() + patience)
     }
 

@@ -41,6 +41,8 @@ pub(super) struct Schedule {
     stuck: usize,
     /// When the watchdog will look next.
     alarm: Option<Instant>,
+    /// Tasks that workers have taken.
+    taken: u64,
     /// Whether anything was begun since it looked.
     active: bool,
     stopped: bool,
@@ -115,6 +117,7 @@ impl Schedule {
             crew: Crew::new(rules.places),
             stuck: 0,
             alarm: None,
+            taken: 0,
             active: false,
             stopped: false,
             next_id: 0,
@@ -241,6 +244,7 @@ impl Schedule {
                 self.turns.push_back(id);
             }
             let Some(task) = task else { continue };
+            self.taken += 1;
             lane.running += 1;
             let run = match &task {
                 Task::Prepare(job) => Run::new(id, &lane.name, std::iter::once(job), false, now),
@@ -357,15 +361,27 @@ impl Schedule {
         std::mem::replace(&mut self.stopped, true)
     }
 
-    /// Everything that waits, and what would end everything that runs.
-    pub(super) fn abandon(&mut self) -> (Vec<Job>, Vec<Arc<Interrupt>>) {
-        let jobs = self.lanes.values_mut().flat_map(|lane| lane.queue.clear()).collect();
-        (jobs, self.crew.runs().map(|run| Arc::clone(&run.interrupt)).collect())
+    /// Gives up everything: what waits, which is to be dropped with the lock released, and what runs.
+    pub(super) fn abandon(&mut self, now: Instant) -> (Vec<Job>, Vec<Event>) {
+        let jobs: Vec<Job> = self.lanes.values_mut().flat_map(|lane| lane.queue.clear()).collect();
+        let stopped = |caller: &Arc<dyn Caller>| Event::Fail(Arc::clone(caller), Failed::Stopped);
+        let mut events: Vec<Event> = jobs.iter().map(|job| stopped(&job.caller)).collect();
+        for (_, _, run) in self.crew.busy() {
+            events.extend(run.parts.iter().map(|part| stopped(&part.caller)));
+            run.parts.iter_mut().for_each(|part| part.over = true);
+            events.extend(run.terminate_if_over(now).map(Event::Terminate));
+        }
+        (jobs, events)
     }
 
     /// Threads that have not left.
     pub(super) fn threads(&self) -> usize {
         self.crew.len()
+    }
+
+    /// Tasks that workers have taken, ever.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// When the watchdog is to look next.

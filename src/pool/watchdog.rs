@@ -33,7 +33,8 @@ fn watch(shared: &Arc<Shared>) {
     }
 }
 
-fn handle(shared: &Arc<Shared>, event: Event) {
+/// Does what the schedule has found out.
+pub(super) fn handle(shared: &Arc<Shared>, event: Event) {
     match event {
         Event::Fail(caller, why) => _ = caller.fail(why),
         Event::Terminate(interrupt) => interrupt.terminate(),
