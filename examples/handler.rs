@@ -33,7 +33,7 @@ async fn species(
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let config = Config::load(None)?;
-    predictd::server::start_logging(&config);
+    predictd::server::start_logging(&config)?;
     let address = std::env::args().nth(1).unwrap_or_else(|| "unix:/tmp/handler.sock".into());
     let app = predictd::start(&config)?;
     let routes = Router::new().route("/species", get(species)).with_state(app);

@@ -30,7 +30,12 @@ pub use telemetry::RequestId;
 pub use wire::{Handler, Listener};
 
 use anyhow::Context;
-use std::sync::Arc;
+use os::signals::{Signal, Signals};
+use std::{sync::Arc, time::Duration};
+use telemetry::{
+    logging,
+    phase::{Life, Phase},
+};
 
 /// Loads the models that `config` names and starts the workers, as `predictd serve` does. Blocks for as long as that takes.
 ///
@@ -44,9 +49,10 @@ pub fn start(config: &Config) -> anyhow::Result<App> {
         tracing::warn!("ORT_DISABLE_TELEMETRY is not set, and there are threads already: too late to set it");
     }
     let config = Arc::new(config.clone());
-    let live = server::Live::of(Arc::clone(&config), None);
+    let live = server::Live::of(Arc::clone(&config), None)?;
+    let life = Life::begin(Phase::Ready, Box::new(|_, _| {}));
     let again = Arc::clone(&config);
-    server::prepare(config)?.start(&live, Box::new(move || Ok(Config::clone(&again))))
+    server::prepare(config)?.start(&live, life, Box::new(move || Ok(Config::clone(&again))))
 }
 
 /// Listens on `address`: `unix:/path` (of mode 0660), `unix:@name`, `127.0.0.1:8090` or `[::1]:8090`. To be called within a
@@ -65,21 +71,23 @@ pub fn listen(address: &str) -> anyhow::Result<Listener> {
 /// # Errors
 /// Where signals cannot be waited for.
 pub async fn serve<H: Handler>(listener: Listener, service: H) -> std::io::Result<()> {
-    let mut signals = os::signals::Signals::take()?;
+    let mut signals = Signals::take(&Signal::ENDING)?;
     let limits = wire::Limits::default();
     let connections = wire::Connections::new(limits.connections);
-    let (drain, draining) = wire::Drain::channel();
+    let life = Life::begin(Phase::Ready, Box::new(|_, _| {}));
+    let drain = wire::Drain::of(&life);
     tracing::info!(listen = %listener.address(), "listening");
-    let serving = tokio::spawn(wire::serve(listener, service, limits.into(), connections.clone(), draining));
-    signals.next().await;
-    let _ = drain.send(true);
+    let serving = tokio::spawn(wire::serve(listener, service, limits.into(), connections.clone(), drain));
+    let signal = signals.next().await;
+    life.enter(Phase::Draining, &format!("{}: answering what was accepted", signal.name()));
     let drained = async {
         let _ = serving.await;
         connections.closed().await;
     };
     tokio::select! {
-        _ = tokio::time::timeout(std::time::Duration::from_secs(30), drained) => {}
+        _ = tokio::time::timeout(Duration::from_secs(30), drained) => {}
         _ = signals.next() => {}
     }
+    logging::flush(Duration::from_secs(1));
     Ok(())
 }

@@ -1,31 +1,30 @@
 //! Where everything meets: prepare, run, reload, drain.
 
+mod announcer;
 mod layout;
+mod life;
 mod live;
+mod sockets;
+mod upgrade;
 
+pub use life::{Ending, Stage, serve};
 pub use live::Live;
 
 use crate::{
-    api::{self, App, admin},
+    api::App,
     config::Config,
     model::{
         library,
         onnx::{self, Runtime},
     },
-    os::{
-        process,
-        signals::{Hangups, Signal, Signals},
-        socket::{self, Address},
-    },
+    os::{process, socket, users},
     pool::{self, Pool},
-    serving::{LoadError, Loader, Models, Operation, Setup},
-    telemetry::logging,
-    wire::{self, Connections, Drain, Listener},
+    serving::{LoadError, Loader, Models, Setup},
+    telemetry::{logging, phase::Life},
 };
 use anyhow::Context;
 use layout::Layout;
-use std::{sync::Arc, time::Duration};
-use tokio::{task::JoinSet, time::timeout};
+use std::{io, path::PathBuf, sync::Arc};
 
 /// What cannot be had, so that no other configuration of models would help either.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +38,15 @@ pub enum Unavailable {
     /// An address that cannot be listened on.
     #[error("cannot listen on {0}")]
     Bind(socket::BindError),
+    /// A file of the log.
+    #[error(transparent)]
+    Log(#[from] logging::OpenError),
+    /// A user who does not exist.
+    #[error("socket.allow_users: {0}")]
+    AllowUsers(users::UnknownAccount),
+    /// A pidfile that cannot be written.
+    #[error("pidfile: {path} cannot be written: {1}", path = .0.display())]
+    Pidfile(PathBuf, io::Error),
 }
 
 /// Everything that models are loaded by.
@@ -79,12 +87,12 @@ pub fn open_runtime(config: &Config) -> anyhow::Result<Runtime> {
 }
 
 impl Prepared {
-    /// Starts the workers and loads the models, which can be called from then on. A reload reads the configuration from
-    /// `source` and applies it to `live`. Blocks for as long as that takes.
+    /// Starts the workers of a server of that `life` and loads the models, which can be called from then on. A reload reads the
+    /// configuration from `source` and applies it to `live`. Blocks for as long as that takes.
     ///
     /// # Errors
     /// Where a thread cannot be made; where a model cannot be loaded, unless `strict_models = false`.
-    pub fn start(self, live: &Live, mut source: Source) -> anyhow::Result<App> {
+    pub fn start(self, live: &Live, life: Life, mut source: Source) -> anyhow::Result<App> {
         let Self { setup, layout } = self;
         let config = Arc::clone(&setup.config);
         tracing::info!("{layout}");
@@ -101,7 +109,7 @@ impl Prepared {
             let live = live.clone();
             Box::new(move || {
                 let config = source()?;
-                let notes = live.apply(&config);
+                let notes = live.apply(&config)?;
                 Ok((config, notes))
             })
         };
@@ -112,7 +120,7 @@ impl Prepared {
             Ok(_) => {}
             Err(refusal) => return Err(LoadError::Refused(refusal.clone()).into()),
         }
-        Ok(App::new(models, pool, loader, Arc::clone(&live.pixels)))
+        Ok(App::new(models, pool, loader, Arc::clone(&live.pixels), life))
     }
 
     /// The workers there will be, in words.
@@ -122,127 +130,23 @@ impl Prepared {
     }
 }
 
-/// How serving ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// By a signal, with everything answered or `limits.drain` over.
-    Drained,
-    /// By a second signal, which did not wait.
-    Cut(Signal),
-    /// As [`Drained`](Self::Drained), but there are threads whose work did not end.
-    Stuck,
-    /// By the pool: too many runs are stuck.
-    Broken,
-}
-
-/// How long work that was told to end is waited for in the end.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Serves until a signal comes, then answers what has been accepted, for as long as `limits.drain`.
+/// Starts the log as it is configured.
 ///
 /// # Errors
-/// Where an address cannot be listened on.
-pub async fn serve(
-    live: &Live,
-    app: App,
-    signals: &mut Signals,
-    hangups: &mut Hangups,
-) -> anyhow::Result<Ending> {
-    let config = live.config();
-    let connections = &live.connections;
-    let admin_connections = Connections::new(live::ADMIN_CONNECTIONS);
-    let (drain, draining) = Drain::channel();
-    let mut serving = JoinSet::new();
-    // All are bound before any is served: a server listens everywhere or nowhere.
-    let listeners: Vec<Listener> = config
-        .listen
-        .iter()
-        .map(|address| listen(address, &config.socket.options))
-        .collect::<Result<_, _>>()?;
-    // Its socket is for its own user: whoever can open it can do everything.
-    let private = socket::Options { mode: 0o600, ..config.socket.options.clone() };
-    let admin = config.admin.as_ref().map(|address| listen(address, &private)).transpose()?;
-    let router = api::router(app.clone());
-    for listener in listeners {
-        tracing::info!(listen = %listener.address(), "listening");
-        let (limits, connections) = (live.limits.clone(), connections.clone());
-        serving.spawn(wire::serve(listener, router.clone(), limits, connections, draining.clone()));
-    }
-    if let Some(listener) = admin {
-        tracing::info!(admin = %listener.address(), "listening");
-        let callers = admin::Callers::of(listener.address(), &config.admin_hosts);
-        let (router, limits) = (admin::router(app.clone(), callers), live.admin_limits.clone());
-        serving.spawn(wire::serve(listener, router, limits, admin_connections.clone(), draining.clone()));
-    }
-    drop(config);
-    tracing::info!("ready");
-
-    let signal = loop {
-        tokio::select! {
-            signal = signals.next() => break signal,
-            () = hangups.next() => {
-                tracing::info!("SIGHUP: reloading");
-                if let Err(refusal) = app.loader.ask(Operation::Reload) {
-                    tracing::error!("no reload: {refusal}");
-                }
-            }
-            reason = app.pool.broken() => {
-                tracing::error!("{reason}: this process cannot go on, and ends; a new one can serve again");
-                app.pool.stop(Duration::ZERO);
-                return Ok(Ending::Broken);
-            }
-        }
-    };
-    let open = connections.open() + admin_connections.open();
-    tracing::info!(open, "{}: answering what was accepted, taking nothing new", signal.name());
-    app.drain();
-    app.loader.close();
-    let _ = drain.send(true);
-    let drained = async {
-        while serving.join_next().await.is_some() {}
-        connections.closed().await;
-        admin_connections.closed().await;
-    };
-    let drain = live.config().limits.drain;
-    let ending = tokio::select! {
-        drained = timeout(drain, drained) => {
-            if drained.is_err() {
-                let open = connections.open() + admin_connections.open();
-                tracing::warn!(open, "limits.drain = {drain:?} has passed; what is left is cancelled");
-            }
-            Ending::Drained
-        }
-        signal = signals.next() => Ending::Cut(signal),
-    };
-    let loader = app.loader.stop(PATIENCE);
-    if app.pool.stop(PATIENCE) && loader {
-        tracing::info!("stopped");
-        return Ok(ending);
-    }
-    tracing::warn!("stopped, in spite of runs that did not end when told to");
-    Ok(match ending {
-        Ending::Drained => Ending::Stuck,
-        other => other,
-    })
-}
-
-fn listen(address: &Address, options: &socket::Options) -> anyhow::Result<Listener> {
-    let bound = socket::bind(address, options).map_err(Unavailable::Bind)?;
-    Listener::new(bound).with_context(|| format!("{address} cannot be watched"))
-}
-
-/// Starts the log as it is configured.
-pub fn start_logging(config: &Config) -> logging::Filter {
-    let filter = logging::start(logging::Options {
+/// Where a file of it cannot be opened.
+pub fn start_logging(config: &Config) -> Result<logging::Filter, Unavailable> {
+    let filter = logging::start(&logging::Options {
         level: config.log.level,
         json: config.log.json,
+        file: config.log.file.clone(),
         access: config.log.access,
-    });
+        access_file: config.log.access_file.clone(),
+    })?;
     for note in &config.notes {
         tracing::warn!("{note}");
     }
     if process::is_root() {
         tracing::warn!("running as root; a user of its own is safer");
     }
-    filter
+    Ok(filter)
 }

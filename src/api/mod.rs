@@ -16,7 +16,8 @@ pub use error::Error;
 
 use crate::{
     pool::{Inputs, Pool},
-    serving::{Loader, Models},
+    serving::{Answer, Loader, Models, Operation, Refusal},
+    telemetry::phase::{Life, Phase},
 };
 use axum::{
     Router,
@@ -26,12 +27,9 @@ use axum::{
 };
 use http::{Method, Uri};
 use predictd_protocol::inference::{tensor::Tensor, v2::Input};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Instant,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 /// What the routes answer from.
@@ -45,20 +43,33 @@ pub struct App {
     pub loader: Loader,
     /// Pixels that a picture may have.
     pixels: Arc<AtomicU64>,
-    started: Instant,
-    draining: Arc<AtomicBool>,
+    /// Of the server that this is part of.
+    life: Life,
 }
 
 impl App {
-    /// An application over `models`, which come by `loader` and are run by `pool`. A picture may have so many pixels.
+    /// An application over `models`, which come by `loader` and are run by `pool`, in a server of that `life`. A picture may
+    /// have so many pixels.
     #[must_use]
-    pub fn new(models: Models, pool: Arc<Pool>, loader: Loader, pixels: Arc<AtomicU64>) -> Self {
-        Self { models, pool, loader, pixels, started: Instant::now(), draining: Arc::default() }
+    pub fn new(models: Models, pool: Arc<Pool>, loader: Loader, pixels: Arc<AtomicU64>, life: Life) -> Self {
+        Self { models, pool, loader, pixels, life }
     }
 
-    /// From now on the server is not ready.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+    /// Has configuration and models read again, on a task of its own: whoever asked need not wait for it.
+    ///
+    /// # Errors
+    /// Where it cannot even be begun.
+    pub async fn reload(&self) -> Result<Answer, Refusal> {
+        let (pending, life) = (self.loader.ask(Operation::Reload)?, self.life.clone());
+        let reload = tokio::spawn(async move {
+            let entered = life.enter(Phase::Reloading, "reading configuration and models again");
+            let answer = pending.await;
+            if entered {
+                life.settle();
+            }
+            answer
+        });
+        reload.await.map_err(|_| Refusal::Stopped)
     }
 
     fn pixels(&self) -> u64 {
@@ -67,11 +78,7 @@ impl App {
 
     /// Whether it serves, and every model that should be there is.
     fn is_ready(&self) -> bool {
-        !self.is_draining() && self.models.lacking().is_empty()
-    }
-
-    fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.life.phase().is_ready() && self.models.lacking().is_empty()
     }
 
     /// Runs the model `name` as a request to `/v2/models/NAME/infer` would: for routes of your own.

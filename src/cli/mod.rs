@@ -10,11 +10,15 @@ mod reload;
 mod serve;
 mod settings;
 mod status;
+mod stop;
 
 use crate::{
     config::{self, Config, Overrides},
     model::folder::{FolderError, ModelName},
-    os::socket::{Address, AddressError},
+    os::{
+        socket::{Address, AddressError},
+        upgrade::Handover,
+    },
     server::Unavailable,
     serving::LoadError,
 };
@@ -35,6 +39,8 @@ enum Verb {
     Serve(serve::Serve),
     /// Send one request, straight to a socket, by any of the three protocols
     Call(call::Call),
+    /// End a running server by its pidfile, wait, and say what came of it
+    Stop(stop::Stop),
     /// Check the configuration, ONNX Runtime and every model, like `nginx -t`
     Check(check::Check),
     /// Say what a model takes and gives, how long it takes, and what a model.toml for it could be
@@ -102,9 +108,9 @@ const UNAVAILABLE: u8 = 69;
 const INTERNAL: u8 = 70;
 const CONFIG: u8 = 78;
 
-/// Does what the command line asks.
+/// Does what the command line asks; a server goes on with what was handed over to it.
 #[must_use]
-pub fn main() -> ExitCode {
+pub fn main(handover: Handover) -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -113,7 +119,8 @@ pub fn main() -> ExitCode {
         }
     };
     let done = match cli.verb {
-        Verb::Serve(serve) => serve.run(),
+        Verb::Serve(serve) => serve.run(handover),
+        Verb::Stop(stop) => stop.run(),
         Verb::Call(call) => call.run(),
         Verb::Check(check) => check.run(),
         Verb::Inspect(inspect) => inspect.run(),

@@ -4,13 +4,15 @@ use super::{INTERNAL, Source};
 use crate::{
     os::{
         process,
-        signals::{Hangups, Signals},
+        signals::{Signal, Signals},
+        upgrade::Handover,
     },
-    server::{self, Ending, Live},
+    server::{self, Ending, Live, Stage},
+    telemetry::logging,
 };
 use anyhow::Context;
 use clap::Args;
-use std::{process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 #[derive(Args, Debug)]
 pub(super) struct Serve {
@@ -18,35 +20,34 @@ pub(super) struct Serve {
     source: Source,
 }
 
+/// How long the last lines of the log may take to be written.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
 impl Serve {
-    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self, handover: Handover) -> anyhow::Result<ExitCode> {
         let config = Arc::new(self.source.clone().load()?);
-        let log = server::start_logging(&config);
-        let live = Live::of(Arc::clone(&config), Some(log));
-        let source = self.source;
-        let again = Box::new(move || source.clone().load().map_err(|error| error.to_string()));
-        // One thread moves the bytes of all connections; the pool's threads do the work.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let ending = runtime.block_on(async {
-            const TAKEN: &str = "signals cannot be waited for";
-            let mut signals = Signals::take().context(TAKEN)?;
-            let mut hangups = Hangups::take().context(TAKEN)?;
-            let started = {
-                let live = live.clone();
-                tokio::task::spawn_blocking(move || server::prepare(config)?.start(&live, again))
-            };
-            tokio::select! {
-                app = started => server::serve(&live, app??, &mut signals, &mut hangups).await,
-                signal = signals.next() => Ok(Ending::Cut(signal)),
-            }
-        });
-        // What outlived the drain is not waited for.
-        runtime.shutdown_background();
+        let log = server::start_logging(&config)?;
+        let ending = self.serve(&Live::of(config, Some(log))?, handover);
+        logging::flush(LAST_LINES);
         match ending? {
             Ending::Drained => Ok(ExitCode::SUCCESS),
             Ending::Cut(signal) => process::exit_now(signal.exit_code()),
             Ending::Stuck => process::exit_now(0),
             Ending::Broken => process::exit_now(INTERNAL),
         }
+    }
+
+    fn serve(self, live: &Live, handover: Handover) -> anyhow::Result<Ending> {
+        let stage = Stage::set(&live.config(), handover)?;
+        let again = Box::new(move || self.source.clone().load().map_err(|error| error.to_string()));
+        // One thread moves the bytes of all connections; the pool's threads do the work.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let ending = runtime.block_on(async {
+            let signals = Signals::take(&Signal::ALL).context("signals cannot be waited for")?;
+            server::serve(live, stage, signals, again).await
+        });
+        // What outlived the drain is not waited for.
+        runtime.shutdown_background();
+        ending
     }
 }

@@ -92,14 +92,14 @@ mod tests {
     #[test]
     fn a_page_has_a_line_for_each_version() {
         let status = json!({
-            "version": "0.1.0", "pid": 7, "phase": "serving", "ready": false, "uptime_s": 3700.0,
+            "version": "0.1.0", "pid": 7, "phase": "ready", "ready": false, "uptime_s": 3700.0,
             "loading": {"operation": "reload", "model": "a", "for_s": 1.5},
             "models": [
                 {"name": "digits", "version": "12", "state": "ready", "for_s": 12.0, "queue_rows": 3, "reason": null},
                 {"name": "a", "version": null, "state": "unavailable", "for_s": 1.0, "queue_rows": 0, "reason": "no"},
             ],
         });
-        let expected = "predictd 0.1.0, process 7, serving for 1 h 1 min, NOT READY
+        let expected = "predictd 0.1.0, process 7, ready for 1 h 1 min, NOT READY
 under way: reload, model 'a', for 1.5 s
 MODEL   VERSION  STATE        FOR    QUEUE
 digits  12       ready        12 s   3

@@ -8,6 +8,7 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// What copies' folders are called, before something random.
@@ -111,6 +112,7 @@ fn lies_beside(file: &Path, model: &Path) -> bool {
 struct Folder {
     path: tempfile::TempDir,
     _lock: File,
+    _known: Known,
 }
 
 impl Folder {
@@ -126,8 +128,48 @@ impl Folder {
             lock.lock()?;
             // A server that tidies up may have had it for a moment, and removed it.
             if folder.path().is_dir() {
-                return Ok(Self { path: folder, _lock: lock });
+                let known = Known::new(folder.path());
+                return Ok(Self { path: folder, _lock: lock, _known: known });
             }
+        }
+    }
+}
+
+/// A folder that would have to be removed if the process ended now.
+#[derive(Debug)]
+struct Known(PathBuf);
+
+impl Known {
+    fn new(path: &Path) -> Self {
+        own().push(path.to_owned());
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        own().retain(|path| *path != self.0);
+    }
+}
+
+/// All of these.
+fn own() -> MutexGuard<'static, Vec<PathBuf>> {
+    static OWN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    OWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes the copies of loads that go on: for a process that ends without waiting for them.
+pub fn remove_own() {
+    let folders = own().clone();
+    folders.iter().for_each(|folder| remove(folder));
+}
+
+fn remove(folder: &Path) {
+    // What is just being written may come after what was removed.
+    for _ in 0..10 {
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {}
+            _ => return,
         }
     }
 }
@@ -213,12 +255,26 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_can_be_removed_while_it_is_made() {
+        let cache = tempfile::tempdir().unwrap();
+        let folder = Folder::make(Some(cache.path())).unwrap();
+        let path = folder.path.path().to_owned();
+        assert!(own().contains(&path));
+        fs::create_dir(path.join("a")).unwrap();
+        fs::write(path.join("a/w.bin"), "weights").unwrap();
+        remove(&path);
+        assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 0);
+        drop(folder);
+        assert!(!own().contains(&path));
+    }
+
+    #[test]
     fn copies_of_the_dead_are_removed_and_those_of_the_living_are_not() {
         let cache = tempfile::tempdir().unwrap();
         let living = Folder::make(Some(cache.path())).unwrap();
         let dead = Folder::make(Some(cache.path())).unwrap();
         fs::write(dead.path.path().join("w.bin"), "weights").unwrap();
-        let Folder { path: dead, _lock: lock } = dead;
+        let Folder { path: dead, _lock: lock, .. } = dead;
         drop(lock);
         let dead = dead.keep();
         fs::create_dir(cache.path().join("predictd-x")).unwrap();

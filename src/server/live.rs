@@ -1,10 +1,14 @@
 //! What a running server changes when its configuration has, and what it cannot.
 
+use super::Unavailable;
 use crate::{
     config::{Config, Effect},
-    os::memory,
+    os::{
+        memory,
+        users::{self, UnknownAccount},
+    },
     telemetry::logging,
-    wire::{self, Budget, Connections, LiveLimits},
+    wire::{self, AllowedUsers, Budget, Connections, LiveLimits},
 };
 use predictd_protocol::gateway::{
     self,
@@ -25,14 +29,19 @@ pub struct Live {
     pub(super) connections: Connections,
     pub(super) admin_limits: LiveLimits,
     pub(super) pixels: Arc<AtomicU64>,
+    pub(super) allowed: AllowedUsers,
     log: Option<logging::Filter>,
 }
 
 impl Live {
     /// As `config` has it; the log is changed through `log`, if it is ours.
-    #[must_use]
-    pub fn of(config: Arc<Config>, log: Option<logging::Filter>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// Where one of `socket.allow_users` does not exist.
+    pub fn of(config: Arc<Config>, log: Option<logging::Filter>) -> Result<Self, Unavailable> {
+        let allowed = AllowedUsers::new(allowed(&config).map_err(Unavailable::AllowUsers)?);
+        Ok(Self {
+            allowed,
             limits: limits(&config).into(),
             connections: Connections::new(config.limits.connections),
             admin_limits: admin_limits(&config).into(),
@@ -40,7 +49,7 @@ impl Live {
             config: Arc::new(Mutex::new(Arc::clone(&config))),
             started: config,
             log,
-        }
+        })
     }
 
     /// The configuration in force.
@@ -50,7 +59,12 @@ impl Live {
     }
 
     /// Goes by `config` from now on. Says of each key that needs more than that.
-    pub fn apply(&self, config: &Config) -> Vec<String> {
+    ///
+    /// # Errors
+    /// Why not; then nothing has changed.
+    pub fn apply(&self, config: &Config) -> Result<Vec<String>, String> {
+        let allowed = allowed(config).map_err(|error| format!("socket.allow_users: {error}"))?;
+        self.allowed.set(allowed);
         self.limits.set(limits(config));
         self.connections.resize(config.limits.connections);
         self.admin_limits.set(admin_limits(config));
@@ -61,8 +75,12 @@ impl Live {
         *self.config.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(config.clone());
         let changes = self.started.changes(config).into_iter();
         let fixed = changes.filter(|change| change.effect == Effect::Restart);
-        fixed.map(|change| format!("{change} at the next start only")).collect()
+        Ok(fixed.map(|change| format!("{change} at the next start only")).collect())
     }
+}
+
+fn allowed(config: &Config) -> Result<Vec<u32>, UnknownAccount> {
+    config.socket.allow_users.iter().map(users::user_id).collect()
 }
 
 fn limits(config: &Config) -> wire::Limits {

@@ -202,7 +202,8 @@ impl Models {
     }
 
     /// All names of which anything is known.
-    pub(super) fn names(&self) -> Vec<String> {
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
         self.read().keys().cloned().collect()
     }
 

@@ -1,31 +1,31 @@
 //! The word to stop: no connections are accepted any more, and kept ones end.
 
+use crate::telemetry::phase::{Life, Phase};
 use std::time::Duration;
 use tokio::sync::watch;
 
 /// How long a kept connection without a request stays open in a drain: its front end may be sending one.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// A drain that may have begun.
+/// The end of a server's life, as connections see it: whether it has begun.
 #[derive(Clone, Debug)]
-pub struct Drain(watch::Receiver<bool>);
+pub struct Drain(watch::Receiver<Phase>);
 
 impl Drain {
-    /// A drain and the sender that starts it, by `true` or by being dropped.
+    /// That of `life`. It begins when that is draining, or dropped.
     #[must_use]
-    pub fn channel() -> (watch::Sender<bool>, Self) {
-        let (sender, receiver) = watch::channel(false);
-        (sender, Self(receiver))
+    pub fn of(life: &Life) -> Self {
+        Self(life.watch())
     }
 
     /// Whether it has begun.
     pub(super) fn has_begun(&self) -> bool {
-        *self.0.borrow() || self.0.has_changed().is_err()
+        self.0.borrow().is_ending() || self.0.has_changed().is_err()
     }
 
     /// Waits until it has begun.
     pub(super) async fn begun(&self) {
-        let _ = self.0.clone().wait_for(|begun| *begun).await;
+        let _ = self.0.clone().wait_for(|phase| phase.is_ending()).await;
     }
 
     /// Waits until idle connections are to be closed.

@@ -94,7 +94,8 @@ fn one(answer: &Answer) -> Result<Response, Error> {
 
 /// `POST /reload`: what SIGHUP does, with an answer.
 pub(super) async fn reload(State(app): AppState) -> Result<Response, Error> {
-    let answer = done(app, Operation::Reload).await?;
+    let answer = timeout(PATIENCE, app.reload()).await.map_err(|_| late(&Operation::Reload))?;
+    let answer = answer.map_err(Error::Refused)?;
     let report = answer.as_ref().as_ref().map_err(|refusal| Error::Refused(refusal.clone()))?;
     let mut body = json!({
         "models": report.outcomes.iter().map(outcome).collect::<Vec<_>>(),
@@ -130,9 +131,12 @@ fn outcome(outcome: &Outcome) -> Value {
 
 /// Has it done, and waits for that.
 async fn done(app: App, operation: Operation) -> Result<Answer, Error> {
-    let text = operation.to_string();
-    let pending = app.loader.ask(operation).map_err(Error::Refused)?;
-    timeout(PATIENCE, pending).await.map_err(|_| Error::StillLoading { operation: text, waited: PATIENCE })
+    let pending = app.loader.ask(operation.clone()).map_err(Error::Refused)?;
+    timeout(PATIENCE, pending).await.map_err(|_| late(&operation))
+}
+
+fn late(operation: &Operation) -> Error {
+    Error::StillLoading { operation: operation.to_string(), waited: PATIENCE }
 }
 
 /// A body of JSON, which may be left out.

@@ -21,9 +21,9 @@ pub(super) async fn status(State(app): AppState) -> Response {
         "name": "predictd",
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
-        "phase": if app.is_draining() { "draining" } else { "serving" },
+        "phase": app.life.phase().name(),
         "ready": app.is_ready(),
-        "uptime_s": seconds(app.started),
+        "uptime_s": seconds(app.life.begun()),
         "loading": current,
         "models": models.iter().map(model).collect::<Vec<_>>(),
     }))

@@ -1,0 +1,395 @@
+//! A server from its start to its end: it loads, serves, minds its signals, hands over, drains.
+//!
+//! One straight line of phases; what happens in each is here, and who is told is the announcer's.
+
+use super::{
+    Live, Source, Unavailable,
+    announcer::{Announcer, LOADING},
+    live::ADMIN_CONNECTIONS,
+    prepare,
+    sockets::{Held, Listening, Taken},
+    upgrade::Upgrade,
+};
+use crate::{
+    api::{self, App, admin},
+    config::Config,
+    model::private,
+    os::{
+        pidfile::Pidfile,
+        signals::{Signal, Signals},
+        upgrade::{Handover, Predecessor, Successor},
+    },
+    telemetry::{logging, phase::Phase},
+    wire::{self, Connections, Drain, Tally},
+};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    task::JoinSet,
+    time::{interval, timeout},
+};
+
+/// How serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// By a signal or an upgrade, with everything answered or `limits.drain` over.
+    Drained,
+    /// By a second signal, which did not wait.
+    Cut(Signal),
+    /// As [`Drained`](Self::Drained), but there are threads whose work did not end.
+    Stuck,
+    /// By the pool: too many runs are stuck.
+    Broken,
+}
+
+/// How long runs that were told to end are waited for in the end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long the clients of what was cancelled may take to take the answer that says so.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// What a server has before it has models: everything that can be found wrong at once.
+#[derive(Debug)]
+pub struct Stage {
+    announcer: Announcer,
+    sockets: Taken,
+    predecessor: Option<Predecessor>,
+}
+
+impl Stage {
+    /// Takes the sockets, those that were handed over first.
+    ///
+    /// # Errors
+    /// What cannot be had.
+    pub fn set(config: &Config, handover: Handover) -> Result<Self, Unavailable> {
+        let Handover { sockets, predecessor } = handover;
+        if let Some(path) = &config.pidfile {
+            Pidfile::check(path).map_err(|error| Unavailable::Pidfile(path.clone(), error))?;
+        }
+        let sockets = Taken::all(config, sockets)?;
+        Ok(Self { announcer: Announcer::new(predecessor.is_some()), sockets, predecessor })
+    }
+}
+
+/// Loads the models and serves them until a signal comes; then answers what has been accepted, for as long as `limits.drain`.
+/// A reload reads the configuration from `source`.
+///
+/// # Errors
+/// What cannot be had, or loaded.
+pub async fn serve(
+    live: &Live,
+    stage: Stage,
+    mut signals: Signals,
+    source: Source,
+) -> anyhow::Result<Ending> {
+    let Some((app, hangup)) = load(live, &stage.announcer, &mut signals, source).await? else {
+        stage.announcer.life().enter(Phase::Stopped, "stopped before it was ready");
+        // The thread that loads is in the middle of it.
+        private::remove_own();
+        return Ok(Ending::Stuck);
+    };
+    let mut server = Server::start(live, app, stage, signals).await?;
+    if hangup {
+        server.reload();
+    }
+    let feeding = server.announcer.feed_watchdog(&server.app.pool);
+    let ending = match server.wait_for_the_end().await {
+        End::Broken(reason) => {
+            tracing::error!("{reason}: this process cannot go on, and ends; a new one can serve again");
+            server.announcer.life().enter(Phase::Cancelling, &reason);
+            server.app.pool.stop(Duration::ZERO);
+            Ending::Broken
+        }
+        End::Asked(signal) => {
+            let why = format!("{}: answering what was accepted, taking nothing new", signal.name());
+            server.end(&why, false).await
+        }
+        // It is ours to collect, should it end before us.
+        End::Relieved(successor) => {
+            let why = format!("process {} has taken over: answering what was accepted", successor.id());
+            server.end(&why, true).await
+        }
+    };
+    drop(feeding);
+    if ending != Ending::Drained {
+        private::remove_own();
+    }
+    Ok(ending)
+}
+
+/// Loads the models; `None` where a signal came first. Says too whether the configuration has changed meanwhile.
+async fn load(
+    live: &Live,
+    announcer: &Announcer,
+    signals: &mut Signals,
+    source: Source,
+) -> anyhow::Result<Option<(App, bool)>> {
+    announcer.life().enter(Phase::Loading, "loading models");
+    let loading = {
+        let (live, life) = (live.clone(), announcer.life().clone());
+        tokio::task::spawn_blocking(move || prepare(live.config())?.start(&live, life, source))
+    };
+    tokio::pin!(loading);
+    let mut still = interval(LOADING);
+    let mut hangup = false;
+    loop {
+        tokio::select! {
+            app = &mut loading => return Ok(Some((app??, hangup))),
+            _ = still.tick() => announcer.extend(3 * LOADING),
+            signal = signals.next() => match signal {
+                Signal::Terminate | Signal::Interrupt => {
+                    tracing::info!("{}: ending before the models are loaded", signal.name());
+                    return Ok(None);
+                }
+                Signal::Hangup => hangup = true,
+                Signal::User1 => logging::reopen(),
+                Signal::User2 => tracing::warn!("SIGUSR2: not yet, this process is not ready itself"),
+            },
+        }
+    }
+}
+
+/// Why it ends.
+enum End {
+    Asked(Signal),
+    Relieved(Successor),
+    Broken(String),
+}
+
+/// One that answers.
+struct Server<'a> {
+    live: &'a Live,
+    app: App,
+    announcer: Announcer,
+    signals: Signals,
+    /// There until the end begins.
+    held: Option<Held>,
+    pidfile: Option<Pidfile>,
+    admin_connections: Connections,
+    tally: Tally,
+    serving: JoinSet<()>,
+}
+
+impl<'a> Server<'a> {
+    async fn start(live: &'a Live, app: App, stage: Stage, signals: Signals) -> anyhow::Result<Self> {
+        let Stage { announcer, sockets, predecessor } = stage;
+        let config = live.config();
+        let (tally, admin_connections) = (Tally::default(), Connections::new(ADMIN_CONNECTIONS));
+        let drain = Drain::of(announcer.life());
+        let mut serving = JoinSet::new();
+        let mut addresses = Vec::new();
+        // All listen before any is served: a server listens everywhere or nowhere.
+        let Listening { public, admin, mut held } = sockets.listen()?;
+        let router = tally.count(api::router(app.clone()));
+        for listener in public {
+            tracing::info!(listen = %listener.address(), "listening");
+            addresses.push(listener.address().to_string());
+            let (limits, connections) = (live.limits.clone(), live.connections.clone());
+            let listener = listener.allowing(&live.allowed);
+            serving.spawn(wire::serve(listener, router.clone(), limits, connections, drain.clone()));
+        }
+        for listener in admin {
+            tracing::info!(admin = %listener.address(), "listening");
+            let callers = admin::Callers::of(listener.address(), &config.admin_hosts);
+            let (router, limits) = (admin::router(app.clone(), callers), live.admin_limits.clone());
+            serving.spawn(wire::serve(listener, router, limits, admin_connections.clone(), drain.clone()));
+        }
+        if let Some(predecessor) = predecessor {
+            tokio::task::spawn_blocking(move || predecessor.relieve()).await?;
+            held.take_over();
+            announcer.take_over();
+        }
+        let write =
+            |path: &PathBuf| Pidfile::write(path).map_err(|error| Unavailable::Pidfile(path.clone(), error));
+        let pidfile = config.pidfile.as_ref().map(write).transpose()?;
+        let count = app.models.names().len();
+        let plural = if count == 1 { "" } else { "s" };
+        let words = format!("serving {count} model{plural} on {}", addresses.join(", "));
+        announcer.life().enter(Phase::Ready, &words);
+        let held = Some(held);
+        Ok(Self { live, app, announcer, signals, held, pidfile, admin_connections, tally, serving })
+    }
+
+    /// Does what signals say, until one of them says to end.
+    async fn wait_for_the_end(&mut self) -> End {
+        let pool = Arc::clone(&self.app.pool);
+        let mut upgrade: Option<Upgrade> = None;
+        loop {
+            tokio::select! {
+                signal = self.signals.next() => match signal {
+                    Signal::Terminate | Signal::Interrupt => {
+                        if let Some(upgrade) = upgrade {
+                            // Before anything else: it has our sockets.
+                            upgrade.end().await;
+                        }
+                        return End::Asked(signal);
+                    }
+                    Signal::Hangup => self.reload(),
+                    Signal::User1 => logging::reopen(),
+                    Signal::User2 => match &upgrade {
+                        Some(upgrade) => tracing::warn!("SIGUSR2: process {} is starting already", upgrade.id()),
+                        None => upgrade = self.start_upgrade(),
+                    },
+                },
+                ready = ready(&mut upgrade) => {
+                    match ready {
+                        Ok(successor) => return End::Relieved(self.hand_over(successor)),
+                        Err(reason) => {
+                            tracing::error!("no upgrade: the new process is not ready and never will be ({reason}); this one goes on");
+                            if let Some(upgrade) = upgrade.take() {
+                                upgrade.end().await;
+                            }
+                            self.announcer.life().settle();
+                        }
+                    }
+                }
+                reason = pool.broken() => return End::Broken(reason),
+            }
+        }
+    }
+
+    fn reload(&self) {
+        tracing::info!("SIGHUP: reloading");
+        let app = self.app.clone();
+        tokio::spawn(async move {
+            if let Err(refusal) = app.reload().await {
+                tracing::error!("no reload: {refusal}");
+            }
+        });
+    }
+
+    fn start_upgrade(&self) -> Option<Upgrade> {
+        let life = self.announcer.life();
+        if !life.enter(Phase::Upgrading, "SIGUSR2: waiting for a new process to take over") {
+            tracing::warn!("SIGUSR2: not while {}; try again", life.phase());
+            return None;
+        }
+        let sockets = self.held.as_ref().map(Held::sockets).unwrap_or_default();
+        match Upgrade::start(sockets) {
+            Ok(upgrade) => {
+                let pid = upgrade.id();
+                tracing::info!(pid, "process {pid} starts, and takes over when it is ready");
+                Some(upgrade)
+            }
+            Err(error) => {
+                tracing::error!("SIGUSR2: no new process can be started: {error}");
+                life.settle();
+                None
+            }
+        }
+    }
+
+    /// From here on the other one is the server.
+    fn hand_over(&mut self, mut successor: Successor) -> Successor {
+        self.held.iter().for_each(Held::give_up);
+        if let Some(pidfile) = self.pidfile.take() {
+            pidfile.give_up();
+        }
+        self.announcer.hand_over(successor.id());
+        successor.let_go();
+        successor
+    }
+
+    fn open(&self) -> usize {
+        self.live.connections.open() + self.admin_connections.open()
+    }
+
+    /// Answers what was accepted, for as long as it may take; gives up what is left.
+    async fn end(mut self, why: &str, relieved: bool) -> Ending {
+        let (begun, before) = (Instant::now(), self.tally.answered());
+        let drain = self.live.config().limits.drain;
+        self.announcer.extend(drain + 2 * PATIENCE + FAREWELL);
+        self.app.loader.close();
+        self.announcer.life().enter(Phase::Draining, why);
+        // With them, sockets that are only ours are closed when their listeners are done.
+        self.held = None;
+        let drained = {
+            let (serving, open) = (&mut self.serving, &self.live.connections);
+            let admin = &self.admin_connections;
+            timeout(drain, async move {
+                while serving.join_next().await.is_some() {}
+                open.closed().await;
+                admin.closed().await;
+            })
+        };
+        let drained = tokio::select! {
+            drained = drained => drained.is_ok(),
+            signal = second(&mut self.signals, relieved) => return self.cut(signal).await,
+        };
+        let cancelled = if drained { 0 } else { self.tally.in_flight() };
+        let answered = self.tally.answered() - before;
+        if !drained {
+            let open = self.open();
+            let words = format!("limits.drain = {drain:?} has passed; what is left is cancelled");
+            tracing::warn!(open, "{words}");
+            self.announcer.life().enter(Phase::Cancelling, &words);
+        }
+        let ended = self.stop(PATIENCE).await;
+        if !drained {
+            let _ = timeout(FAREWELL, self.live.connections.closed()).await;
+        }
+        let took = begun.elapsed().as_secs_f64();
+        self.last_word(format!(
+            "{answered} requests answered in the drain, {cancelled} cancelled, in {took:.1} s"
+        ));
+        if !ended {
+            tracing::warn!("stopped, in spite of runs that did not end when told to");
+            return Ending::Stuck;
+        }
+        Ending::Drained
+    }
+
+    /// Ends without waiting for anything.
+    async fn cut(mut self, signal: Signal) -> Ending {
+        let cancelled = self.tally.in_flight();
+        self.announcer.life().enter(Phase::Cancelling, &format!("{}: not waiting any more", signal.name()));
+        self.stop(Duration::ZERO).await;
+        self.last_word(format!("cut short by a second signal, {cancelled} requests cancelled"));
+        Ending::Cut(signal)
+    }
+
+    fn last_word(&mut self, word: String) {
+        self.announcer.life().enter(Phase::Stopped, &word);
+        if let Some(pidfile) = &mut self.pidfile {
+            pidfile.leave_word(word);
+        }
+    }
+
+    /// Ends the threads; false where some do not end within `patience`.
+    async fn stop(&self, patience: Duration) -> bool {
+        let (loader, pool) = (self.app.loader.clone(), Arc::clone(&self.app.pool));
+        let stop = move || {
+            let loader = loader.stop(patience);
+            pool.stop(patience) && loader
+        };
+        tokio::task::spawn_blocking(stop).await.unwrap_or(false)
+    }
+}
+
+async fn ready(upgrade: &mut Option<Upgrade>) -> Result<Successor, String> {
+    match upgrade {
+        Some(upgrade) => upgrade.ready().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for a signal that will not wait. Whoever ends a service may mean the process that has taken over, and reach both:
+/// then the first says nothing new.
+async fn second(signals: &mut Signals, mut relieved: bool) -> Signal {
+    loop {
+        match signals.next().await {
+            signal @ (Signal::Terminate | Signal::Interrupt) => {
+                if !std::mem::take(&mut relieved) {
+                    return signal;
+                }
+            }
+            Signal::User1 => logging::reopen(),
+            signal @ (Signal::Hangup | Signal::User2) => {
+                tracing::warn!("{}: not any more, this process is ending", signal.name());
+            }
+        }
+    }
+}
