@@ -3,6 +3,7 @@
 #
 #     scripts/setup.sh [nginx] [wrk] [curl] [cc] [c++] [make] [shellcheck] [onnxruntime] [models]
 #                      [haproxy] [lighttpd] [apache2] [cgi-fcgi] [uwsgi] [uwsgi_curl] [tritonclient] [perf_analyzer]
+#                      [systemd-analyze]
 #
 # Commands come by apt-get (through sudo where we are not root), ONNX Runtime by scripts/onnxruntime.py, real models
 # by models/fetch.py into target/models, and uwsgi_curl, tritonclient and perf_analyzer by pip into a place of their
@@ -104,6 +105,7 @@ main() {
         apache2) have apache2 || packages+=(apache2-bin) ;;
         uwsgi) have uwsgi || packages+=(uwsgi-core) ;;
         cgi-fcgi) have cgi-fcgi || packages+=(libfcgi-bin) ;;
+        systemd-analyze) have systemd-analyze || packages+=(systemd) ;;
         uwsgi_curl | tritonclient | perf_analyzer)
             has_tools || python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
             ;;

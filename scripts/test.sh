@@ -25,7 +25,7 @@ tier_check() {
 
 # The tests that `make check` leaves out: the other front ends and clients, and more ways to set nginx up.
 tier_front_ends() {
-    scripts/setup.sh nginx curl haproxy lighttpd apache2 cgi-fcgi uwsgi uwsgi_curl c++ onnxruntime
+    scripts/setup.sh nginx curl haproxy lighttpd apache2 cgi-fcgi uwsgi uwsgi_curl systemd-analyze c++ onnxruntime
     if cargo nextest --version >/dev/null 2>&1; then
         cargo nextest run ${CI:+--locked} --workspace --run-ignored only -E 'not test(/^(inference_clients|golden)::/)'
     else
