@@ -179,7 +179,7 @@ fn the_status_says_how_each_model_stands() {
         &[("m.onnx", &constant(1.0, 4)), ("broken/model.onnx", b"rubbish")],
     );
     let status = deployment.admin("GET", "/status", "").ok();
-    assert_eq!((&status["phase"], &status["ready"]), (&json!("serving"), &json!(true)));
+    assert_eq!((&status["phase"], &status["ready"]), (&json!("ready"), &json!(true)));
     assert_eq!(status["pid"], json!(deployment.server.process.id()));
     assert!(status["uptime_s"].as_f64().unwrap() < 600.0 && status["loading"].is_null(), "{status}");
     let [broken, m] = &status["models"].as_array().unwrap()[..] else { panic!("{status}") };

@@ -69,6 +69,11 @@ impl Server {
 
     /// The same with more arguments.
     pub(crate) fn with_arguments(config: &str, more: impl FnOnce(&mut Command)) -> Self {
+        Self::with_folder(config, |_, command| more(command))
+    }
+
+    /// The same where these are about its folder.
+    pub(crate) fn with_folder(config: &str, more: impl FnOnce(&Path, &mut Command)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("predictd.toml"), config).unwrap();
         let mut command = predictd();
@@ -80,7 +85,7 @@ impl Server {
             let path = model.unwrap().path();
             command.arg("--model").arg(format!("{}={}", path.file_name().unwrap().display(), path.display()));
         }
-        more(&mut command);
+        more(folder.path(), &mut command);
         let mut server = Self { folder, process: Process::start(command) };
         server.process.wait_until("it listens", || {
             UnixStream::connect(server.folder.path().join("predictd.sock")).is_ok()
@@ -244,7 +249,13 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(mut command: Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        command.stdout(Stdio::piped());
+        Self::start_as(command)
+    }
+
+    /// With a standard output of its own.
+    pub(crate) fn start_as(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let (sender, lines) = mpsc::sync_channel(100_000);
         let stderr = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn(move || {
@@ -264,18 +275,42 @@ impl Process {
     /// Waits for a line of the log that contains `text`, and gives it.
     #[track_caller]
     pub(crate) fn wait_for_line(&self, text: &str) -> String {
-        let (lines, seen) = &mut *self.log.lock().unwrap();
-        if let Some(line) = seen.iter().find(|line| line.contains(text)) {
-            return line.clone();
-        }
+        self.wait_for_nth_line(text, 0)
+    }
+
+    /// Waits for the line that contains `text` after `before` others that do.
+    #[track_caller]
+    pub(crate) fn wait_for_nth_line(&self, text: &str, before: usize) -> String {
         let end = Instant::now() + PATIENCE;
-        while let Ok(line) = lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            seen.push(line.clone());
-            if line.contains(text) {
-                return line;
+        let (lines, seen) = &mut *self.log.lock().unwrap();
+        let (mut looked_at, mut found) = (0, 0);
+        loop {
+            for line in &seen[looked_at..] {
+                found += usize::from(line.contains(text));
+                if found > before {
+                    return line.clone();
+                }
+            }
+            looked_at = seen.len();
+            match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) if Instant::now() < end => seen.push(line),
+                _ => panic!("not {} lines with '{text}'; there was:\n{}", before + 1, seen.join("\n")),
             }
         }
-        panic!("no line with '{text}'; there was:\n{}", seen.join("\n"));
+    }
+
+    /// The phases of its life, as the log has them.
+    pub(crate) fn phases(&self) -> Vec<String> {
+        let (lines, seen) = &mut *self.log.lock().unwrap();
+        // What an ended process has said may still be on its way; one that goes on says more and more.
+        let end = Instant::now() + Duration::from_millis(500);
+        while Instant::now() < end
+            && let Ok(line) = lines.recv_timeout(end.saturating_duration_since(Instant::now()))
+        {
+            seen.push(line);
+        }
+        let phase = |line: &String| Some(line.split("phase=\"").nth(1)?.split('"').next()?.to_owned());
+        seen.iter().filter_map(phase).collect()
     }
 
     /// Waits until `done`, unless the process ends before.
@@ -369,6 +404,11 @@ impl Nginx {
         Self::with(server, pass, "")
     }
 
+    /// Before whoever listens on `socket`.
+    pub(crate) fn to(socket: &Path, pass: Pass) -> Self {
+        Self::set_up(socket, pass, "", |shipped| shipped)
+    }
+
     /// The same with more configuration for its `server` block.
     pub(crate) fn with(server: &Server, pass: Pass, more: &str) -> Self {
         Self::edited(server, pass, more, |shipped| shipped)
@@ -381,9 +421,12 @@ impl Nginx {
         more: &str,
         edit: impl FnOnce(String) -> String,
     ) -> Self {
+        Self::set_up(&server.socket(), pass, more, edit)
+    }
+
+    fn set_up(socket: &Path, pass: Pass, more: &str, edit: impl FnOnce(String) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
-        let socket = server.socket();
         let (shipped, keepalive) = match pass {
             Pass::Uwsgi => ("uwsgi.conf", ""),
             Pass::FastCgi => ("fastcgi.conf", "keepalive 128;"),

@@ -1,11 +1,135 @@
 //! Starting and stopping.
 
-use crate::harness::{Server, packet, predictd};
+mod logs;
+mod signals;
+mod stop;
+mod surroundings;
+mod systemd;
+mod traffic;
+mod upgrade;
+
+use crate::harness::{PATIENCE, Server, packet, predictd};
 use std::{
     fs,
     io::{Read, Write},
     os::unix::{fs::PermissionsExt, net::UnixStream},
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
 };
+
+/// What is in a folder.
+fn files(folder: &Path) -> Vec<String> {
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut files: Vec<String> = fs::read_dir(folder).unwrap().map(name).collect();
+    files.sort();
+    files
+}
+
+/// Waits for what is bound to come.
+#[track_caller]
+fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < end, "{what}: in vain");
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+/// A server that says in its folder which process it is.
+fn with_pidfile(config: &str) -> Server {
+    let server = Server::with_folder(config, |folder, command| {
+        command.env("PREDICTD_PIDFILE", folder.join("pid"));
+    });
+    // It listens a moment before.
+    server.process.wait_for_line(READY);
+    server
+}
+
+const READY: &str = "phase=\"ready\"";
+
+/// A configuration in `folder`, of the sample models.
+fn configure_at(folder: &Path, config: &str) -> PathBuf {
+    let path = folder.join("predictd.toml");
+    let models = crate::harness::source("models");
+    fs::write(&path, format!("models = '{}'\nadmin = ''\n{config}", models.display())).unwrap();
+    path
+}
+
+/// A process that is not our child; killed on drop.
+struct Other(u32);
+
+impl Other {
+    /// As a line of the log calls it: "process 123 ...".
+    fn of(line: &str) -> Self {
+        let number = line.split("process ").nth(1).and_then(|rest| rest.split(' ').next());
+        Self(number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{line}")))
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.0.to_string()]).status().unwrap();
+        assert!(status.success(), "process {}", self.0);
+    }
+
+    fn is_gone(&self) -> bool {
+        // Whoever has inherited it may take its time to collect it.
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
+    }
+
+    #[track_caller]
+    fn wait_until_gone(&self) {
+        eventually("it ends", || self.is_gone());
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        if !self.is_gone() {
+            let _ = Command::new("kill").args(["-s", "KILL", &self.0.to_string()]).status();
+        }
+    }
+}
+
+/// A model whose loading waits until it is let through, each time: its labels are read from a pipe.
+struct Gate {
+    folder: tempfile::TempDir,
+}
+
+impl Gate {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("gated");
+        fs::create_dir(&model).unwrap();
+        fs::copy(crate::harness::source("models/iris/model.onnx"), model.join("model.onnx")).unwrap();
+        let settings = "[output]\nkind = 'classification'\ntensor = 'probabilities'\nlabels = 'gate'";
+        fs::write(model.join("model.toml"), settings).unwrap();
+        let made = Command::new("mkfifo").arg(model.join("gate")).status().unwrap();
+        assert!(made.success());
+        Self { folder }
+    }
+
+    fn model(&self) -> PathBuf {
+        self.folder.path().join("gated")
+    }
+
+    /// Waits until a server is there, and lets it through.
+    fn open(&self) {
+        fs::write(self.model().join("gate"), "a\nb\nc\n").unwrap();
+    }
+
+    /// A server that has been let through.
+    fn server(&self, config: &str) -> Server {
+        let gate = self.model().join("gate");
+        let opener = std::thread::spawn(move || fs::write(gate, "a\nb\nc\n").unwrap());
+        let server = Server::with_folder(config, |folder, command| {
+            command.env("PREDICTD_PIDFILE", folder.join("pid"));
+            command.arg("--model").arg(format!("gated={}", self.model().display()));
+        });
+        opener.join().unwrap();
+        server
+    }
+}
 
 #[test]
 fn the_socket_has_its_mode_and_is_gone_after_a_clean_end() {

@@ -1,0 +1,182 @@
+//! SIGUSR2: a new process takes over, without a failed request; or does not, and nothing has happened.
+
+use super::{
+    Gate, Other, configure_at, eventually, files,
+    systemd::{ServiceManager, activated},
+    traffic::Traffic,
+    with_pidfile,
+};
+use crate::harness::{Nginx, Pass, Process, Server};
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::{fs::PermissionsExt, net::UnixListener},
+};
+
+/// Without a line for each of many thousand requests.
+const QUIET: &str = "[log]\naccess = false";
+
+fn fronts(server: &Server) -> [Nginx; 3] {
+    [Pass::Uwsgi, Pass::FastCgi, Pass::Http].map(|pass| Nginx::by(server, pass))
+}
+
+/// Has `process` replaced; gives the new one. All of them write to the log of the first.
+fn upgrade(process: &Process) -> Other {
+    process.signal("USR2");
+    successor(process, 0)
+}
+
+/// The process that was the next to take over after so many others.
+fn successor(process: &Process, before: usize) -> Other {
+    let line = process.wait_for_nth_line("has taken over", before);
+    Other::of(&line)
+}
+
+#[test]
+fn a_new_process_takes_over_under_load_and_no_request_fails() {
+    let mut server = with_pidfile(QUIET);
+    let pidfile = server.folder.path().join("pid");
+    let fronts = fronts(&server);
+    let traffic = Traffic::start(&fronts, 16);
+    let old = server.process.id();
+    let new = upgrade(&server.process);
+    assert_eq!(server.process.wait().code(), Some(0), "the old one has ended");
+    traffic.flow(500);
+    assert_eq!(fs::read_to_string(&pidfile).unwrap(), format!("{}\n", new.0));
+    // And once more, by a process that was itself taken over.
+    new.signal("USR2");
+    let third = successor(&server.process, 1);
+    new.wait_until_gone();
+    traffic.flow(500);
+    assert!(traffic.stop() > 1000);
+    assert!(![old, new.0].contains(&third.0));
+    third.signal("TERM");
+    third.wait_until_gone();
+    assert_eq!(files(server.folder.path()), ["predictd.toml"], "the last removes what the first has made");
+}
+
+#[test]
+fn what_the_old_process_has_accepted_it_answers() {
+    let mut server = with_pidfile("");
+    let body = format!(r#"{{"inputs": {{"rounds": 100000, "x": [[{}]]}}}}"#, vec!["0.5"; 256].join(","));
+    let mut running = std::os::unix::net::UnixStream::connect(server.socket()).unwrap();
+    let head = crate::harness::packet("POST", "/predict/busy", &[], body.len());
+    running.write_all(&[&head[..], body.as_bytes()].concat()).unwrap();
+    server.get("/v2/health/live").ok();
+    let new = upgrade(&server.process);
+    let mut answer = Vec::new();
+    running.read_to_end(&mut answer).unwrap();
+    crate::harness::Reply::parse(&answer).ok();
+    assert_eq!(server.process.wait().code(), Some(0));
+    server.get("/v2/health/ready").ok();
+    drop(new);
+}
+
+#[test]
+fn a_stuck_run_stays_behind_with_the_old_process() {
+    let mut server = Server::with_folder("", |folder, command| {
+        let model = folder.join("wedge");
+        fs::create_dir(&model).unwrap();
+        let settings = "kind = 'fake'\ndeadline = '2s'\n[fake]\nsleep = '600s'\nignore_terminate = true";
+        fs::write(model.join("model.toml"), settings).unwrap();
+        command.arg("--allow-fake").arg("--model").arg(format!("wedge={}", model.display()));
+    });
+    let socket = server.socket();
+    let asking = std::thread::spawn(move || {
+        let stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+        crate::harness::ask_on(stream, "POST", "/predict/wedge", &[], b"[[1.5, 2.5]]")
+    });
+    server.process.wait_for_line("a run is slow");
+    let new = upgrade(&server.process);
+    asking.join().unwrap().error(504);
+    assert_eq!(server.process.wait().code(), Some(0));
+    server.get("/v2/models/wedge/ready").ok_or_empty();
+    new.signal("TERM");
+    new.wait_until_gone();
+    assert_eq!(files(server.folder.path()), ["predictd.toml", "wedge"]);
+}
+
+#[test]
+fn where_the_new_process_fails_the_old_one_goes_on() {
+    let mut server = with_pidfile(QUIET);
+    let fronts = fronts(&server);
+    let traffic = Traffic::start(&fronts, 16);
+    let config = server.folder.path().join("predictd.toml");
+    fs::write(&config, "strict_models = true\nno_such_key = 1").unwrap();
+    server.process.signal("USR2");
+    let line = server.process.wait_for_line("no upgrade");
+    assert!(line.contains("exit status: 78"), "{line}");
+    traffic.flow(200);
+    assert_eq!(
+        fs::read_to_string(server.folder.path().join("pid")).unwrap(),
+        format!("{}\n", server.process.id())
+    );
+    assert_eq!(server.process.phases(), ["loading", "ready", "upgrading", "ready"]);
+    // Put right, it works.
+    fs::write(&config, QUIET).unwrap();
+    let new = upgrade(&server.process);
+    assert_eq!(server.process.wait().code(), Some(0));
+    traffic.flow(200);
+    traffic.stop();
+    drop(new);
+}
+
+#[test]
+fn a_signal_to_end_during_an_upgrade_ends_both_and_leaves_nothing() {
+    let gate = Gate::new();
+    let mut server = gate.server("");
+    server.process.signal("USR2");
+    let new = Other::of(&server.process.wait_for_line("takes over when it is ready"));
+    server.process.wait_for_nth_line("phase=\"loading\"", 1);
+    server.process.signal("USR2");
+    server.process.wait_for_line("is starting already");
+    server.get("/v2/health/ready").ok();
+    server.process.signal("TERM");
+    assert_eq!(server.process.wait().code(), Some(0));
+    new.wait_until_gone();
+    assert_eq!(files(server.folder.path()), ["predictd.toml"]);
+    let phases = server.process.phases();
+    assert_eq!(phases, ["loading", "ready", "upgrading", "loading", "draining", "stopped"]);
+}
+
+#[test]
+fn a_new_process_whose_old_one_is_killed_takes_over_all_the_same() {
+    let gate = Gate::new();
+    let mut server = gate.server("");
+    server.process.signal("USR2");
+    let new = Other::of(&server.process.wait_for_line("takes over when it is ready"));
+    server.process.wait_for_nth_line("phase=\"loading\"", 1);
+    server.process.signal("KILL");
+    server.process.wait();
+    gate.open();
+    server.process.wait_for_line("taking over from it");
+    server.process.wait_for_nth_line("phase=\"ready\"", 1);
+    server.get("/v2/health/ready").ok();
+    new.signal("TERM");
+    new.wait_until_gone();
+    assert_eq!(files(server.folder.path()), ["predictd.toml"]);
+}
+
+#[test]
+fn systemd_is_told_who_the_main_process_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let manager = ServiceManager::new(folder.path());
+    let socket = folder.path().join("s");
+    let config = configure_at(folder.path(), "listen = ['fd:predictd']");
+    let listener = UnixListener::bind(&socket).unwrap();
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
+    let mut command = activated(&config, "predictd", listener.into(), None);
+    command.env("NOTIFY_SOCKET", &manager.path).env("WATCHDOG_USEC", "60000000");
+    let mut process = Process::start(command);
+    manager.wait_for("READY=1");
+    let new = upgrade(&process);
+    assert_eq!(process.wait().code(), Some(0));
+    manager.wait_for(&format!("MAINPID={}", new.0));
+    assert!(!manager.lines().contains(&"STOPPING=1".to_owned()), "the service goes on");
+    let ready = || manager.lines().iter().filter(|line| *line == "READY=1").count();
+    eventually("the new one says so too", || ready() == 2);
+    new.signal("TERM");
+    new.wait_until_gone();
+    manager.wait_for("STOPPING=1");
+    assert!(socket.exists(), "systemd's file is systemd's, after an upgrade too");
+}
