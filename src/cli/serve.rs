@@ -38,12 +38,13 @@ impl Serve {
     }
 
     fn serve(self, live: &Live, handover: Handover) -> anyhow::Result<Ending> {
-        let stage = Stage::set(&live.config(), handover)?;
         let again = Box::new(move || self.source.clone().load().map_err(|error| error.to_string()));
         // One thread moves the bytes of all connections; the pool's threads do the work.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let ending = runtime.block_on(async {
+            // First: a signal from here on finds nobody who would leave a socket behind.
             let signals = Signals::take(&Signal::ALL).context("signals cannot be waited for")?;
+            let stage = Stage::set(&live.config(), handover)?;
             server::serve(live, stage, signals, again).await
         });
         // What outlived the drain is not waited for.

@@ -197,6 +197,7 @@ impl<'a> Server<'a> {
             let (router, limits) = (admin::router(app.clone(), callers), live.admin_limits.clone());
             serving.spawn(wire::serve(listener, router, limits, admin_connections.clone(), drain.clone()));
         }
+        let takes_over = predecessor.is_some();
         if let Some(predecessor) = predecessor {
             tokio::task::spawn_blocking(move || predecessor.relieve()).await?;
             held.take_over();
@@ -204,7 +205,14 @@ impl<'a> Server<'a> {
         }
         let write =
             |path: &PathBuf| Pidfile::write(path).map_err(|error| Unavailable::Pidfile(path.clone(), error));
-        let pidfile = config.pidfile.as_ref().map(write).transpose()?;
+        let pidfile = match config.pidfile.as_ref().map(write).transpose() {
+            // There is nobody any more who would go on in our place.
+            Err(error) if takes_over => {
+                tracing::error!("{error}");
+                None
+            }
+            written => written?,
+        };
         let count = app.models.names().len();
         let plural = if count == 1 { "" } else { "s" };
         let words = format!("serving {count} model{plural} on {}", addresses.join(", "));

@@ -61,6 +61,21 @@ fn only_allowed_users_may_connect_whatever_the_file_says() {
     assert!(line.contains(&(USER + 2).to_string()), "{line}");
     call(as_user(USER + 2), &socket);
     assert_eq!(process.count_lines("refused a connection of user"), 1, "once in a while");
+    // It can be changed while the server runs; a user who does not exist changes nothing.
+    let allow = |users: &str| {
+        let socket = socket.display();
+        let config = format!("listen = ['unix:{socket}']\n[socket]\nmode = '0666'\nallow_users = [{users}]");
+        configure_at(folder.path(), &config);
+        process.signal("HUP");
+    };
+    allow("'no-such-user'");
+    process.wait_for_line("there is no user 'no-such-user' on this system");
+    process.wait_for_nth_line("phase=\"ready\"", 1);
+    assert!(call(as_user(USER + 1), &socket).status.success());
+    allow(&(USER + 2).to_string());
+    process.wait_for_nth_line("phase=\"ready\"", 2);
+    assert!(call(as_user(USER + 2), &socket).status.success());
+    assert!(!call(as_user(USER + 1), &socket).status.success());
 }
 
 #[test]
