@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod cpus;
+pub mod listening;
 pub mod memory;
 pub mod pidfile;
 pub mod process;
