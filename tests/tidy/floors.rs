@@ -6,7 +6,7 @@ use super::source::{Broken, Named, Source, found};
 const SERVER: &[&[&str]] = &[
     &["lib", "main"],
     &["cli"],
-    &["server"],
+    &["server", "doctor"],
     &["api"],
     &["serving"],
     &["pool"],

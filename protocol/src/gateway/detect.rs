@@ -41,7 +41,8 @@ impl Wire {
     }
 
     /// nginx's directive that speaks it.
-    const fn directive(self) -> &'static str {
+    #[must_use]
+    pub const fn directive(self) -> &'static str {
         match self {
             Self::Uwsgi => "uwsgi_pass",
             Self::FastCgi => "fastcgi_pass",

@@ -1,0 +1,203 @@
+//! A table of what is seen of a socket, and what is said of it; and real sockets in each state.
+
+use super::*;
+use std::os::unix::{fs::PermissionsExt, net::UnixListener};
+
+const PATH: &str = "/run/predictd/predictd.sock";
+
+fn step(path: &str, mode: u32, uid: u32, gid: u32) -> Step {
+    Step {
+        path: path.into(),
+        mode,
+        uid,
+        gid,
+        is_folder: !path.ends_with(".sock"),
+        is_socket: path.ends_with(".sock"),
+        acl: Vec::new(),
+    }
+}
+
+fn healthy() -> Seen {
+    Seen {
+        address: format!("unix:{PATH}").parse().unwrap(),
+        way: vec![
+            step("/", 0o755, 0, 0),
+            step("/run/predictd", 0o755, 990, 990),
+            step(PATH, 0o660, 990, 990),
+        ],
+        missing: None,
+        hidden: None,
+        listening: Some(Listening { at: At::Unix(PATH.into()), inode: 1, waiting: 0, backlog: 4096 }),
+        holder: None,
+        answer: Answer::Predictd,
+    }
+}
+
+fn nginx(gids: &[u32]) -> Identity {
+    Identity { name: "www-data".into(), uid: 33, gids: gids.to_vec() }
+}
+
+fn visitors(configured: &[u32], running: Option<&[u32]>) -> Visitors {
+    Visitors { configured: Some(nginx(configured)), running: running.map(nginx) }
+}
+
+fn found(seen: &Seen, visitors: &Visitors, somaxconn: u64) -> Vec<Finding> {
+    let accounts = Accounts::of(
+        "predictd:x:990:990::/:/x\nwww-data:x:33:33::/:/x\n",
+        "predictd:x:990:\nwww-data:x:33:\n",
+    );
+    findings(seen, visitors, &Asked::example(), Some(somaxconn), &accounts)
+}
+
+#[track_caller]
+fn check(seen: &Seen, visitors: &Visitors, name: &str, fix: &str) {
+    let found = found(seen, visitors, 4096);
+    let names: Vec<&str> = found.iter().map(|one| one.name).collect();
+    assert_eq!(names, [name], "{seen:?}");
+    assert!(found[0].fix.starts_with(fix), "{}", found[0].fix);
+}
+
+#[test]
+fn a_healthy_socket_has_nothing() {
+    assert_eq!(found(&healthy(), &visitors(&[33, 990], Some(&[33, 990])), 4096), []);
+    assert_eq!(found(&healthy(), &Visitors::default(), 4096), []);
+}
+
+#[test]
+fn what_keeps_nginx_out_is_named_with_the_way_to_let_it_in() {
+    let of = |folder: u32, socket: u32, group: u32| Seen {
+        way: vec![step("/run/predictd", folder, 990, group), step(PATH, socket, 990, group)],
+        ..healthy()
+    };
+    let stranger = visitors(&[33], None);
+    check(
+        &of(0o755, 0o660, 990),
+        &stranger,
+        "permission",
+        "usermod -aG predictd www-data && nginx -s reload",
+    );
+    check(&of(0o700, 0o666, 990), &stranger, "permission", "chmod o+x /run/predictd");
+    check(&of(0o750, 0o666, 990), &stranger, "permission", "usermod -aG predictd www-data");
+    let both = "chmod o+x /run/predictd && chgrp www-data /run/predictd/predictd.sock && chmod 660";
+    check(&of(0o700, 0o600, 990), &stranger, "permission", both);
+    // Nobody is put into root's group.
+    check(&of(0o750, 0o666, 0), &stranger, "permission", "chmod o+x /run/predictd");
+    check(
+        &of(0o755, 0o660, 0),
+        &stranger,
+        "permission",
+        "chgrp www-data /run/predictd/predictd.sock && chmod 660",
+    );
+    check(
+        &of(0o755, 0o600, 990),
+        &stranger,
+        "permission",
+        "chgrp www-data /run/predictd/predictd.sock && chmod 660",
+    );
+    check(&of(0o755, 0o660, 990), &visitors(&[33, 990], Some(&[33])), "permission-stale", "nginx -s reload");
+    assert_eq!(found(&of(0o755, 0o666, 990), &stranger, 4096), []);
+}
+
+#[test]
+fn nobody_and_somebody_else_are_told_apart() {
+    let fine = visitors(&[990], None);
+    let dead = Seen { listening: None, answer: Answer::Refused, ..healthy() };
+    check(&dead, &fine, "stale", "systemctl start predictd");
+    let gone = Seen {
+        missing: Some(PATH.into()),
+        listening: None,
+        answer: Answer::Absent,
+        way: vec![step("/run/predictd", 0o755, 990, 990)],
+        ..healthy()
+    };
+    check(&gone, &fine, "absent", "systemctl start predictd");
+    let no_folder = Seen { missing: Some("/run/predictd".into()), way: Vec::new(), ..gone };
+    check(&no_folder, &fine, "absent", "install -d");
+    let other = Seen { answer: Answer::Other, ..healthy() };
+    check(&other, &fine, "clash", "listen = ");
+    let process = Process { pid: 7, command: "uwsgi --ini x".into(), identity: nginx(&[33]) };
+    check(&Seen { holder: Some(process), ..other }, &fine, "clash", "kill 7");
+    check(&Seen { answer: Answer::Silent, ..healthy() }, &fine, "silent", "systemctl restart predictd");
+    let port = Seen {
+        address: "127.0.0.1:8090".parse().unwrap(),
+        way: Vec::new(),
+        listening: None,
+        answer: Answer::Refused,
+        ..healthy()
+    };
+    check(&port, &fine, "absent", "systemctl start predictd");
+    let mut file = healthy();
+    file.way[2].is_socket = false;
+    file.answer = Answer::Refused;
+    check(&file, &fine, "not-a-socket", "rm -i");
+    let abstract_socket = Seen { address: "unix:@x".parse().unwrap(), way: Vec::new(), ..healthy() };
+    check(&abstract_socket, &fine, "abstract", "listen = ");
+    let long = Seen { address: format!("unix:/{}", "x".repeat(107)).parse().unwrap(), ..healthy() };
+    check(&long, &fine, "path-too-long", "listen = ");
+}
+
+#[test]
+fn a_queue_that_fills_and_a_backlog_that_is_cut_are_found() {
+    let fine = visitors(&[990], None);
+    let queue = |waiting, backlog, answer| Seen {
+        listening: Some(Listening { at: At::Unix(PATH.into()), inode: 1, waiting, backlog }),
+        answer,
+        ..healthy()
+    };
+    check(&queue(17, 16, Answer::Full), &fine, "queue-full", "predictd status");
+    check(&queue(3, 4096, Answer::Silent), &fine, "silent", "systemctl restart");
+    let names = |seen: &Seen, somaxconn| -> Vec<&str> {
+        found(seen, &fine, somaxconn).iter().map(|one| one.name).collect()
+    };
+    assert_eq!(names(&queue(3000, 4096, Answer::Predictd), 4096), ["queue-long"]);
+    assert_eq!(names(&queue(3, 4096, Answer::Predictd), 4096), [""; 0]);
+    assert_eq!(names(&queue(0, 128, Answer::Predictd), 128), ["somaxconn"]);
+    assert_eq!(names(&queue(0, 128, Answer::Predictd), 4096), ["backlog"]);
+}
+
+#[test]
+fn real_sockets_are_seen_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let path = folder.path().join("s.sock");
+    let address = Address::Unix(path.clone());
+    let accounts = Accounts::read();
+    let seen = || look(&address, Wires::ALL, &accounts);
+    assert_eq!((seen().answer, seen().missing.is_some()), (Answer::Absent, true));
+    fs::write(&path, "").unwrap();
+    assert!(nobody(&seen()).is_some_and(|finding| finding.name == "not-a-socket"));
+    fs::remove_file(&path).unwrap();
+    let listener = UnixListener::bind(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let one = seen();
+    assert_eq!(one.answer, Answer::Silent);
+    assert_eq!(one.holder.map(|process| process.pid), Some(std::process::id()));
+    assert_eq!(one.listening.map(|socket| socket.waiting), Some(0), "looked at before it knocked");
+    let nobody_user = Visitors { configured: accounts.identity("nobody", None), running: None };
+    let finding = permission(&seen(), &nobody_user, &accounts).unwrap();
+    assert!(finding.place.contains("drwx------"), "{finding:?}");
+    drop(listener);
+    assert_eq!(seen().answer, Answer::Refused);
+    assert!(nobody(&seen()).is_some_and(|finding| finding.name == "stale"));
+}
+
+#[test]
+fn who_is_not_in_the_list_of_users_is_turned_away() {
+    let accounts = Accounts::of("www-data:x:33:33::/:/x\n", "");
+    let names = |allowed: &[&str], holder: u32| -> Vec<&str> {
+        let allow_users = allowed.iter().map(|user| user.parse().unwrap()).collect();
+        let asked = Asked { allow_users, ..Asked::example() };
+        let identity = Identity { uid: holder, ..nginx(&[1]) };
+        let seen =
+            Seen { holder: Some(Process { pid: 7, command: "predictd".into(), identity }), ..healthy() };
+        findings(&seen, &visitors(&[990], None), &asked, Some(4096), &accounts)
+            .iter()
+            .map(|one| one.name)
+            .collect()
+    };
+    assert_eq!(names(&[], 990), [""; 0]);
+    assert_eq!(names(&["www-data"], 990), [""; 0]);
+    assert_eq!(names(&["7", "33"], 990), [""; 0]);
+    assert_eq!(names(&["alice"], 990), ["allow-users"]);
+    assert_eq!(names(&["alice"], 33), [""; 0]);
+}
