@@ -5,13 +5,14 @@ use crate::os::socket::{self, Address, Stream};
 use anyhow::{Context, anyhow, bail};
 use bytes::{Bytes, BytesMut};
 use clap::{Args, ValueEnum};
-use http::response;
+use http::{StatusCode, response};
 use predictd_protocol::gateway::{
     Limits, cgi,
     detect::Wire,
     fastcgi::{Client, client::Event},
     uwsgi,
 };
+use serde_json::Value;
 use std::{
     io::{Read, Write},
     process::ExitCode,
@@ -49,10 +50,28 @@ pub(super) struct Call {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum WireName {
+pub(super) enum WireName {
     Uwsgi,
     Fastcgi,
     Http,
+}
+
+impl WireName {
+    pub(super) fn wire(self) -> Wire {
+        match self {
+            Self::Uwsgi => Wire::Uwsgi,
+            Self::Fastcgi => Wire::FastCgi,
+            Self::Http => Wire::Http,
+        }
+    }
+
+    pub(super) fn of(wire: Wire) -> Self {
+        match wire {
+            Wire::Uwsgi => Self::Uwsgi,
+            Wire::FastCgi => Self::Fastcgi,
+            Wire::Http => Self::Http,
+        }
+    }
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
@@ -79,11 +98,7 @@ impl Call {
         if self.ping {
             return ping(&mut *stream);
         }
-        let wire = match self.wire {
-            WireName::Uwsgi => Wire::Uwsgi,
-            WireName::Fastcgi => Wire::FastCgi,
-            WireName::Http => Wire::Http,
-        };
+        let wire = self.wire.wire();
         let answer =
             self.exchange(wire, &mut *stream).with_context(|| format!("{} by {wire}", self.address))?;
         let (parts, body) = answer;
@@ -188,6 +203,29 @@ impl Call {
             self.address
         )
     }
+}
+
+/// Asks for JSON by `GET`.
+pub(super) fn json(
+    address: &Address,
+    wire: Wire,
+    path: &str,
+    patience: Duration,
+) -> anyhow::Result<(StatusCode, Value)> {
+    let call = Call {
+        wire: WireName::of(wire),
+        ping: false,
+        address: address.clone(),
+        method: Some("GET".into()),
+        path: Some(path.into()),
+        data: None,
+        header: Vec::new(),
+        include: false,
+        timeout: patience.as_secs(),
+    };
+    let mut stream = socket::connect(address, patience)?;
+    let (parts, body) = call.exchange(wire, &mut *stream)?;
+    Ok((parts.status, serde_json::from_slice(&body)?))
 }
 
 fn ping(stream: &mut dyn Stream) -> anyhow::Result<ExitCode> {

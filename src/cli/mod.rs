@@ -3,14 +3,18 @@
 mod admin;
 mod call;
 mod check;
+mod doctor;
+mod findings;
 mod inspect;
 mod models;
+mod nginx;
 mod paint;
 mod reload;
 mod serve;
 mod settings;
 mod status;
 mod stop;
+mod surroundings;
 
 use crate::{
     config::{self, Config, Overrides},
@@ -49,6 +53,10 @@ enum Verb {
     Reload(reload::Reload),
     /// Say how a running server and its models stand
     Status(status::Status),
+    /// Print the configuration of nginx that fits this server's
+    Nginx(nginx::Nginx),
+    /// Say what is wrong: nginx's way to the socket, limits, models, a running server; and what to do
+    Doctor(doctor::Doctor),
 }
 
 /// Where the configuration comes from.
@@ -126,6 +134,8 @@ pub fn main(handover: Handover) -> ExitCode {
         Verb::Inspect(inspect) => inspect.run(),
         Verb::Reload(reload) => reload.run(),
         Verb::Status(status) => status.run(),
+        Verb::Nginx(nginx) => nginx.run(),
+        Verb::Doctor(doctor) => doctor.run(),
     };
     done.unwrap_or_else(|error| {
         tell(&error);

@@ -10,6 +10,7 @@ use std::{
 pub(super) enum Ink {
     Good,
     Bad,
+    Warn,
     Aside,
 }
 
@@ -26,10 +27,17 @@ impl Paint {
         Self { colours: stdout().is_terminal() && !forbidden }
     }
 
+    /// Without colours.
+    #[cfg(test)]
+    pub(super) fn plain() -> Self {
+        Self { colours: false }
+    }
+
     pub(super) fn text(self, ink: Ink, text: impl Display) -> String {
         let code = match ink {
             Ink::Good => "32",
             Ink::Bad => "1;31",
+            Ink::Warn => "33",
             Ink::Aside => "2",
         };
         if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }

@@ -1,0 +1,120 @@
+//! What doctor looks up around a server: nginx's configuration, nginx's user, the admin interface.
+
+use crate::doctor::{
+    identity::{self, Accounts, Process},
+    nginx::{self, Directive, Files},
+    socket::Visitors,
+};
+use std::{
+    io::Read,
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// nginx's configuration, or why there is none.
+#[derive(Debug)]
+pub(super) enum Nginx {
+    /// It was read.
+    Read {
+        /// In words.
+        from: String,
+        /// All of it.
+        tree: Vec<Directive>,
+        /// Whether it was named: else this nginx may be there for others.
+        named: bool,
+    },
+    /// It cannot be read.
+    Wrong(String),
+    /// There is none to see.
+    Unseen(String),
+}
+
+/// How long nginx may take to print its configuration: it looks names up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bytes of it.
+const DUMP_MAX: u64 = 32 << 20;
+
+impl Nginx {
+    /// From `file`, or from what nginx prints.
+    pub(super) fn read(file: Option<&Path>) -> Self {
+        let (from, read) = match file {
+            Some(file) => {
+                let main = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+                (main.display().to_string(), nginx::read(&Files::Disk, &main))
+            }
+            None => match dump() {
+                Ok(text) => match Files::of_dump(&text) {
+                    Some((files, main)) => {
+                        (format!("{}, by nginx -T", main.display()), nginx::read(&files, &main))
+                    }
+                    None => {
+                        return Self::Unseen("nginx -T prints nothing (try as root, or --nginx FILE)".into());
+                    }
+                },
+                Err(reason) => return Self::Unseen(format!("{reason}; --nginx FILE reads it from there")),
+            },
+        };
+        read.map_or_else(
+            |error| Self::Wrong(error.to_string()),
+            |tree| Self::Read { from, tree, named: file.is_some() },
+        )
+    }
+}
+
+/// What `nginx -T` prints.
+fn dump() -> Result<String, String> {
+    let mut command = Command::new("nginx");
+    // Debian keeps it where an ordinary user's PATH does not look.
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/usr/local/sbin:/sbin";
+    command.arg("-T").env("PATH", path).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(|_| "nginx is not installed here")?;
+    let stdout = child.stdout.take().ok_or("nginx -T prints nothing")?;
+    let reader = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = stdout.take(DUMP_MAX).read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    });
+    let end = Instant::now() + PATIENCE;
+    while !reader.is_finished() {
+        if Instant::now() > end {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err("nginx -T takes longer than 10 s".into());
+        }
+        thread::park_timeout(Duration::from_millis(10));
+    }
+    let _ = child.wait();
+    reader.join().map_err(|_| "what nginx -T prints cannot be read".into())
+}
+
+/// nginx's workers, as far as they run here.
+fn workers(accounts: &Accounts) -> Vec<Process> {
+    identity::processes(accounts, |command| command.starts_with("nginx: worker process"))
+}
+
+/// What holds a worker of nginx in.
+pub(super) fn profile(accounts: &Accounts) -> String {
+    workers(accounts).first().map(|worker| identity::profile(worker.pid)).unwrap_or_default()
+}
+
+/// Who nginx's workers are: by the configuration, and as they run.
+pub(super) fn visitors(nginx: &Nginx, accounts: &Accounts) -> Visitors {
+    let user = match nginx {
+        Nginx::Read { tree, .. } => nginx::user(tree),
+        _ => None,
+    };
+    let configured = user.and_then(|(name, group)| accounts.identity(name, group));
+    let workers = workers(accounts);
+    // Several may run here; one of the same user is meant.
+    let running = workers.into_iter().map(|worker| worker.identity).find(|worker| match &configured {
+        Some(configured) => worker.uid == configured.uid,
+        None => user.is_none(),
+    });
+    // Built without another, nginx takes nobody.
+    let read = matches!(nginx, Nginx::Read { .. });
+    let nobody = || accounts.identity("nobody", None).filter(|_| read && user.is_none() && running.is_none());
+    Visitors { configured: configured.or_else(nobody), running }
+}
