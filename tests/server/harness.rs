@@ -392,7 +392,7 @@ pub(crate) enum Pass {
 pub(crate) struct Nginx {
     pub(crate) url: String,
     _process: Process,
-    _folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Nginx {
@@ -470,7 +470,7 @@ impl Nginx {
         command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
         let mut process = Process::start(command);
         process.wait_until_it_listens(port);
-        Self { url: format!("http://127.0.0.1:{port}"), _process: process, _folder: folder }
+        Self { url: format!("http://127.0.0.1:{port}"), _process: process, folder }
     }
 
     /// Asks by HTTP, on a connection of its own.
