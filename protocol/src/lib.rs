@@ -5,5 +5,6 @@
 //! bytes come in as slices and leave as types, or as an error that says which part was wrong.
 #![forbid(unsafe_code)]
 
+pub mod excerpt;
 pub mod gateway;
 pub mod inference;

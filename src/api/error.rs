@@ -13,6 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, Method, StatusCode, header};
+use predictd_protocol::excerpt::excerpt;
 use std::time::Duration;
 
 /// Why a request has no better answer.
@@ -22,7 +23,7 @@ pub enum Error {
     #[error("{0}")]
     BadRequest(String),
     /// No such path.
-    #[error("there is nothing at {0}")]
+    #[error("there is nothing at {}", excerpt(.0))]
     NoRoute(String),
     /// No such model or version, or not now.
     #[error(transparent)]
@@ -45,13 +46,13 @@ pub enum Error {
         waited: Duration,
     },
     /// A verb of TensorFlow Serving's or KServe's that is not ours.
-    #[error("model '{0}' does not {1}: there is only :predict")]
+    #[error("model '{}' does not {}: there is only :predict", .0, excerpt(.1))]
     NoVerb(ModelName, String),
     /// TensorFlow Serving's other names for versions.
-    #[error("model '{0}' has no version of the label '{1}': its versions have numbers, /versions/1")]
+    #[error("model '{}' has no version of the label '{}': its versions have numbers, /versions/1", .0, excerpt(.1))]
     NoLabel(ModelName, String),
     /// The path is for other methods.
-    #[error("{path} does not take {method}")]
+    #[error("{} does not take {}", excerpt(.path), excerpt(.method.as_str()))]
     Method {
         /// The method used.
         method: Method,

@@ -12,12 +12,15 @@ use crate::{recipe, serving::Model};
 use axum::extract::{Path, Query, State, rejection::PathRejection};
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue, Uri, header};
-use predictd_protocol::inference::{
-    multipart::{self, Boundary},
-    nested,
-    predict::{self, Body},
-    tensor::{self, Tensor},
-    v2::Input,
+use predictd_protocol::{
+    excerpt::excerpt,
+    inference::{
+        multipart::{self, Boundary},
+        nested,
+        predict::{self, Body},
+        tensor::{self, Tensor},
+        v2::Input,
+    },
 };
 use serde::Deserialize;
 use std::time::Duration;
@@ -91,7 +94,9 @@ fn rows(model: &Model, inputs: Vec<Input>) -> Result<Asked<Option<usize>>, Error
 
 fn top_k(text: &str) -> Result<usize, Error> {
     let top_k = text.parse().ok().filter(|top_k| *top_k > 0);
-    top_k.ok_or_else(|| Error::BadRequest(format!("top_k must be a whole number from 1, got '{text}'")))
+    top_k.ok_or_else(|| {
+        Error::BadRequest(format!("top_k must be a whole number from 1, got '{}'", excerpt(text)))
+    })
 }
 
 fn timeout(text: &str) -> Result<Duration, Error> {
@@ -120,8 +125,9 @@ impl Kind {
             "application/octet-stream" => Ok(Self::Raw),
             image if image.starts_with("image/") => Ok(Self::Image),
             other => Err(Error::MediaType(format!(
-                "content type '{other}' is not taken here; send an image, application/json, \
-                 application/octet-stream, or a form (multipart/form-data)"
+                "content type '{}' is not taken here; send an image, application/json, application/octet-stream, \
+                 or a form (multipart/form-data)",
+                excerpt(other)
             ))),
         }
     }

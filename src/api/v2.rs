@@ -13,10 +13,13 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue};
-use predictd_protocol::inference::{
-    spec::TensorSpec,
-    tensor::{Datatype, Tensor},
-    v2::{self, InferRequest, InferResponse, Output},
+use predictd_protocol::{
+    excerpt::excerpt,
+    inference::{
+        spec::TensorSpec,
+        tensor::{Datatype, Tensor},
+        v2::{self, InferRequest, InferResponse, Output},
+    },
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -96,7 +99,8 @@ pub(super) async fn infer(
 
 fn length(value: &HeaderValue) -> Result<usize, Error> {
     let text = String::from_utf8_lossy(value.as_bytes());
-    let bad = || Error::BadRequest(format!("{HEADER_LENGTH} must be a number of bytes, got '{text}'"));
+    let bad =
+        || Error::BadRequest(format!("{HEADER_LENGTH} must be a number of bytes, got '{}'", excerpt(&text)));
     text.parse().map_err(|_| bad())
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A number without a unit is an error that names the units, since nobody can tell what was meant by it.
 
+use predictd_protocol::excerpt::excerpt;
 use std::{fmt, str::FromStr, time};
 
 /// A span of time: `1500us`, `250ms`, `30s`, `1m`, `2h`.
@@ -16,7 +17,7 @@ pub struct Size(pub u64);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Not a whole number and one of the units.
-    #[error("`{text}` is not a {kind}: a whole number and one of {units}, as in {example}")]
+    #[error("`{}` is not a {kind}: a whole number and one of {units}, as in {example}", excerpt(.text))]
     Malformed {
         /// What was written.
         text: String,
@@ -28,7 +29,7 @@ pub enum Error {
         example: &'static str,
     },
     /// More than 64 bits hold.
-    #[error("`{0}` is too large")]
+    #[error("`{}` is too large", excerpt(.0))]
     TooLarge(String),
 }
 

@@ -25,10 +25,13 @@ use crate::{
     pool::Batching,
     recipe::{classification, image},
 };
-use predictd_protocol::inference::{
-    spec::TensorSpec,
-    tensor::{Datatype, Tensor},
-    v2::Input,
+use predictd_protocol::{
+    excerpt::excerpt,
+    inference::{
+        spec::TensorSpec,
+        tensor::{Datatype, Tensor},
+        v2::Input,
+    },
 };
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -67,7 +70,7 @@ impl fmt::Debug for Model {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InputError {
     /// A name that the model does not have.
-    #[error("model '{model}' has no input '{input}'; it has {known}")]
+    #[error("model '{model}' has no input '{}'; it has {known}", excerpt(.input))]
     Unknown {
         /// The model.
         model: ModelName,
@@ -117,7 +120,7 @@ pub enum InputError {
         input: String,
     },
     /// The request wants what the model does not give.
-    #[error("model '{model}' has no output '{output}'; it has {known}")]
+    #[error("model '{model}' has no output '{}'; it has {known}", excerpt(.output))]
     Output {
         /// The model.
         model: ModelName,

@@ -5,6 +5,7 @@ use super::{
     load::{Basis, Failure, Made, Version},
 };
 use crate::pool::{Lane, Pool};
+use predictd_protocol::excerpt::excerpt;
 use std::{
     collections::BTreeMap,
     ops::Deref,
@@ -76,10 +77,10 @@ struct Failed {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Lookup {
     /// No model of that name.
-    #[error("there is no model '{0}'")]
+    #[error("there is no model '{}'", excerpt(.0))]
     Unknown(String),
     /// The model has other versions.
-    #[error("model '{0}' has no version {1}; it has {2}")]
+    #[error("model '{}' has no version {}; it has {}", .0, excerpt(.1), .2)]
     Version(String, String, String),
     /// It was taken out of service by request.
     #[error("model '{0}' is unloaded")]

@@ -1,8 +1,8 @@
 //! The access log: one event a request, on the target `access`.
 
 use bytes::Bytes;
-use http::{Method, Uri, request, response};
-use predictd_protocol::gateway::cgi::RemoteAddr;
+use http::{Method, Uri, request, response, uri::PathAndQuery};
+use predictd_protocol::{excerpt::Excerpt, gateway::cgi::RemoteAddr};
 use std::{
     fmt::Display,
     time::{Duration, Instant},
@@ -57,7 +57,7 @@ impl Line {
             wire = self.wire,
             client = %self.client.escape_ascii(),
             method = %self.method,
-            path = %self.uri,
+            path = %path(&self.uri),
             status = parts.status.as_u16(),
             received = self.received,
             sent,
@@ -74,10 +74,16 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         if !self.ended {
-            let (method, path, total_ms) = (&self.method, &self.uri, milliseconds(self.begun.elapsed()));
+            let (method, path, total_ms) =
+                (&self.method, path(&self.uri), milliseconds(self.begun.elapsed()));
             tracing::info!(target: TARGET, wire = self.wire, %method, %path, total_ms, "the client went away");
         }
     }
+}
+
+/// The path and the query, which may be as long as a head.
+fn path(uri: &Uri) -> Excerpt<'_> {
+    Excerpt::of(uri.path_and_query().map_or("", PathAndQuery::as_str), 1000)
 }
 
 fn milliseconds(duration: Duration) -> f64 {

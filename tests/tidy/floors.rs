@@ -17,7 +17,7 @@ const SERVER: &[&[&str]] = &[
 ];
 
 /// The crate of the protocols.
-const PROTOCOL: &[&[&str]] = &[&["lib"], &["gateway", "inference"]];
+const PROTOCOL: &[&[&str]] = &[&["lib"], &["gateway", "inference"], &["excerpt"]];
 
 /// Of a room below, only these: (who, whom, what of it).
 const ONLY: &[(&str, &str, &[&str])] = &[("config", "os", &["account", "cpus", "socket"])];

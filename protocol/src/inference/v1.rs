@@ -12,6 +12,7 @@ use super::{
     tensor::{Datatype, Tensor},
     v2::Input,
 };
+use crate::excerpt::excerpt;
 
 /// How a request holds its tensors, and so how the answer does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub enum Error {
     #[error("the model has {0} inputs, so that they must be named: {{\"name\": value, ...}}")]
     Unnamed(usize),
     /// A name that the model does not have.
-    #[error("the model has no input '{name}', only {known}")]
+    #[error("the model has no input '{}', only {known}", excerpt(.name))]
     Unknown {
         /// What was named.
         name: String,

@@ -4,7 +4,10 @@
 //! `Inference-Header-Content-Length` tells how much of it is JSON (Triton, `extension_binary_data.md`).
 
 use super::{binary, json};
-use crate::inference::{SyntaxError, nested, spec::TensorSpec, tensor::Tensor};
+use crate::{
+    excerpt::excerpt,
+    inference::{SyntaxError, nested, spec::TensorSpec, tensor::Tensor},
+};
 use bytes::Bytes;
 use std::{collections::HashSet, time::Duration};
 
@@ -67,7 +70,7 @@ pub enum Error {
         body: usize,
     },
     /// A datatype that the protocol does not have.
-    #[error("input '{input}' has an unknown datatype '{datatype}'")]
+    #[error("input '{}' has an unknown datatype '{}'", excerpt(.input), excerpt(.datatype))]
     Datatype {
         /// The tensor's name.
         input: String,
@@ -75,7 +78,7 @@ pub enum Error {
         datatype: String,
     },
     /// Data that does not fit datatype or shape.
-    #[error("input '{input}': {source}")]
+    #[error("input '{}': {source}", excerpt(.input))]
     Data {
         /// The tensor's name.
         input: String,
@@ -83,7 +86,7 @@ pub enum Error {
         source: nested::Error,
     },
     /// Bytes that do not fit datatype or shape.
-    #[error("input '{input}': {source}")]
+    #[error("input '{}': {source}", excerpt(.input))]
     Binary {
         /// The tensor's name.
         input: String,
@@ -91,7 +94,7 @@ pub enum Error {
         source: binary::Error,
     },
     /// A tensor is JSON or bytes, and one of them.
-    #[error("input '{input}' has {has} `data` {and} `parameters.binary_data_size`")]
+    #[error("input '{}' has {has} `data` {and} `parameters.binary_data_size`", excerpt(.input))]
     Form {
         /// The tensor's name.
         input: String,
@@ -101,7 +104,7 @@ pub enum Error {
         and: &'static str,
     },
     /// Two tensors of one name.
-    #[error("{kind} '{name}' is given twice")]
+    #[error("{kind} '{}' is given twice", excerpt(.name))]
     Duplicate {
         /// Input or output.
         kind: &'static str,
