@@ -111,6 +111,18 @@ pub enum InputError {
         /// What was given.
         got: Vec<usize>,
     },
+    /// A tensor of nothing that claims to be large: a model may give something for each row of nothing.
+    #[error(
+        "model '{model}': input '{input}' has no elements, so that its shape {got:?} may count no more than {MAX_EMPTY}"
+    )]
+    Empty {
+        /// The model.
+        model: ModelName,
+        /// The input.
+        input: String,
+        /// What was given.
+        got: Vec<usize>,
+    },
     /// Two tensors of one name.
     #[error("model '{model}': input '{input}' is given twice")]
     Twice {
@@ -129,6 +141,18 @@ pub enum InputError {
         /// The names it has.
         known: String,
     },
+}
+
+/// What the free dimensions of a tensor without elements may claim: no byte has come for it.
+const MAX_EMPTY: usize = 1 << 16;
+
+/// The free dimensions of a tensor of nothing, but for those that are zero; 0 where it is of something.
+fn claimed(spec: &TensorSpec, shape: &[usize]) -> usize {
+    if !shape.contains(&0) {
+        return 0;
+    }
+    let free = spec.shape.iter().zip(shape).filter(|(known, got)| known.is_none() && **got > 0);
+    free.map(|(_, got)| *got).fold(1, usize::saturating_mul)
 }
 
 impl Model {
@@ -178,6 +202,9 @@ impl Model {
             if !spec.fits(tensor.shape()) {
                 let (expected, got) = (spec.dims().to_string(), tensor.shape().to_vec());
                 return Err(InputError::Shape { model: model(), input: name, expected, got });
+            }
+            if claimed(spec, tensor.shape()) > MAX_EMPTY {
+                return Err(InputError::Empty { model: model(), input: name, got: tensor.shape().to_vec() });
             }
             arranged.push(tensor);
         }

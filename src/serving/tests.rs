@@ -79,6 +79,32 @@ fn inputs_that_do_not_fit_are_named() {
 }
 
 #[test]
+fn a_tensor_of_nothing_claims_no_more_than_it_could_mean() {
+    let free = spec("x", Datatype::Fp32, &[None, None, Some(1 << 20)]);
+    for (shape, claims) in [
+        (&[3, 4, 1 << 20][..], 0),
+        // What the model says itself is no claim.
+        (&[0, 0, 1 << 20], 1),
+        (&[7, 0, 1 << 20], 7),
+        (&[0, 1 << 40, 1 << 20], 1 << 40),
+    ] {
+        assert_eq!(claimed(&free, shape), claims, "{shape:?}");
+    }
+    let mut model = model("m", 1);
+    model.engine =
+        Arc::new(Echo(Signature { inputs: vec![free], outputs: Vec::new(), row_names: Vec::new() }));
+    let empty = |rows| {
+        let tensor = Tensor::from_bytes(Datatype::Fp32, vec![rows, 0, 1 << 20], bytes::Bytes::new()).unwrap();
+        model.arrange(vec![input("x", tensor)])
+    };
+    assert!(empty(MAX_EMPTY).is_ok());
+    assert_eq!(
+        empty(1 << 20).unwrap_err().to_string(),
+        "model 'm': input 'x' has no elements, so that its shape [1048576, 0, 1048576] may count no more than 65536"
+    );
+}
+
+#[test]
 fn outputs_are_selected_by_name_in_the_order_asked() {
     let model = model("m", 1);
     assert_eq!(model.select(&[]).unwrap(), [0, 1]);

@@ -118,7 +118,7 @@ pub fn elements(shape: &[usize]) -> Option<usize> {
 /// Why bytes and a shape do not make a tensor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The product of the dimensions is over what a machine can address.
+    /// The product of the dimensions, zeros left out, is over what a machine can address.
     #[error("shape {0:?} has too many elements")]
     ShapeOverflow(Vec<usize>),
     /// The data is of another length than the shape says.
