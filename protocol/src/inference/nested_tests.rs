@@ -29,6 +29,9 @@ fn the_nesting_is_the_shape() {
     check(Datatype::Fp32, "[[1, 2.5], [-3e0, 0.1]]", &[2, 2], "[[1.0,2.5],[-3.0,0.1]]");
     check(Datatype::Int64, "[ -9223372036854775808 ]", &[1], "[-9223372036854775808]");
     check(Datatype::Uint64, "18446744073709551615", &[], "18446744073709551615");
+    check(Datatype::Uint8, "[-0]", &[1], "[0]");
+    check(Datatype::Int8, "[-0]", &[1], "[0]");
+    check(Datatype::Fp32, "[-0]", &[1], "[-0.0]");
     check(Datatype::Bool, "[[true],[false]]", &[2, 1], "[[true],[false]]");
     check(Datatype::Fp16, "[0.5, 65504]", &[2], "[0.5,65504.0]");
     check(Datatype::Bf16, "[0.5]", &[1], "[0.5]");

@@ -45,7 +45,8 @@ macro_rules! integer_leaves {
                 return None;
             }
             match number.decimal {
-                Some((mantissa, _)) if !number.negative => mantissa.try_into().ok(),
+                // -0 is 0 for unsigned numbers too.
+                Some((mantissa, _)) if !number.negative || mantissa == 0 => mantissa.try_into().ok(),
                 // The least number of all has no positive counterpart; more than 19 digits may still be a u64.
                 _ => number.text().parse().ok(),
             }
