@@ -57,11 +57,17 @@ impl<'a> Cursor<'a> {
 
     /// At the beginning of a body.
     pub(super) fn of_body(body: &'a [u8]) -> Result<Self, SyntaxError> {
-        str::from_utf8(body).map(Self::new).map_err(|error| {
-            let at = error.valid_up_to();
-            let text = str::from_utf8(&body[..at]).unwrap_or_default();
-            Self { text, at }.error("bytes that are not UTF-8")
-        })
+        match str::from_utf8(body) {
+            Ok(text) if text.starts_with('\u{feff}') => {
+                Err(Self::new(text).error("there is a byte order mark before the JSON"))
+            }
+            Ok(text) => Ok(Self::new(text)),
+            Err(error) => {
+                let at = error.valid_up_to();
+                let text = str::from_utf8(&body[..at]).unwrap_or_default();
+                Err(Self { text, at }.error("bytes that are not UTF-8"))
+            }
+        }
     }
 
     /// Goes to what comes next, and looks at its first byte.

@@ -21,7 +21,7 @@ pub use write::{NotText, write};
 pub(super) use write::{write_document, write_flat, write_in};
 
 /// Dimensions that a list may have: more than models use, less than a stack could not bear.
-const MAX_RANK: usize = 32;
+pub(super) const MAX_RANK: usize = 32;
 
 /// What may stand in the lists besides numbers and texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

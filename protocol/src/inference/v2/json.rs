@@ -7,10 +7,13 @@ use super::request::{Error, RequestedOutput};
 use crate::inference::{
     SyntaxError,
     cursor::Cursor,
-    nested::{self, Dialect, Reader, WORDS},
+    nested::{self, Dialect, MAX_RANK, Reader, WORDS},
     tensor::{Datatype, Tensor},
 };
 use std::borrow::Cow;
+
+/// Inputs or outputs that a request may have: more than models do, and few enough to be held.
+const MAX_TENSORS: usize = 4096;
 
 /// What the JSON says; names may still be there twice.
 #[derive(Default)]
@@ -47,14 +50,17 @@ pub(super) fn parse(text: &[u8]) -> Result<Head, Error> {
         match &*key {
             "id" => before.put_once(&mut id, optional_string(&mut cursor)?, "id")?,
             "parameters" => {
-                before.put_once(
-                    &mut parameters,
-                    request_parameters(&mut cursor, &mut head)?,
-                    "parameters",
-                )?;
+                before.put_once(&mut parameters, (), "parameters")?;
+                request_parameters(&mut cursor, &mut head)?;
             }
-            "inputs" => before.put_once(&mut inputs, list(&mut cursor, "inputs", input)?, "inputs")?,
-            "outputs" => before.put_once(&mut outputs, list(&mut cursor, "outputs", output)?, "outputs")?,
+            "inputs" => {
+                before.put_once(&mut inputs, list(&mut cursor, MAX_TENSORS, "inputs", input)?, "inputs")?;
+            }
+            "outputs" => before.put_once(
+                &mut outputs,
+                list(&mut cursor, MAX_TENSORS, "outputs", output)?,
+                "outputs",
+            )?,
             _ => cursor.skip(&[])?,
         }
     }
@@ -71,12 +77,16 @@ fn optional_string(cursor: &mut Cursor<'_>) -> Result<Option<String>, SyntaxErro
 
 fn list<'a, T>(
     cursor: &mut Cursor<'a>,
+    most: usize,
     what: &str,
     item: impl Fn(&mut Cursor<'a>) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
     cursor.open(b'[', &format!("a list of {what}"))?;
     let (mut first, mut items) = (true, Vec::new());
     while cursor.another(&mut first, b']')? {
+        if items.len() == most {
+            return Err(cursor.error(format_args!("more than {most} {what}")).into());
+        }
         items.push(item(cursor)?);
     }
     Ok(items)
@@ -102,47 +112,55 @@ fn parameters(
 }
 
 fn request_parameters(cursor: &mut Cursor<'_>, head: &mut Head) -> Result<(), SyntaxError> {
+    let mut binary = None;
     parameters(cursor, |key, cursor| {
+        let before = *cursor;
         match key {
-            "timeout" => head.timeout = Some(cursor.whole_number("timeout, in microseconds,")?),
-            "binary_data_output" => head.binary_output = cursor.boolean("binary_data_output")?,
+            "timeout" => {
+                before.put_once(&mut head.timeout, cursor.whole_number("timeout, in microseconds,")?, key)?;
+            }
+            "binary_data_output" => before.put_once(&mut binary, cursor.boolean(key)?, key)?,
             _ => return Ok(false),
         }
         Ok(true)
-    })
+    })?;
+    head.binary_output = binary.unwrap_or(false);
+    Ok(())
 }
 
 fn output(cursor: &mut Cursor<'_>) -> Result<RequestedOutput, Error> {
-    let (mut name, mut binary, mut classification) = (None, None, None);
+    let (mut name, mut given, mut binary, mut classification) = (None, None, None, None);
     cursor.open(b'{', "an output, which is an object")?;
     let mut first = true;
     while cursor.another(&mut first, b'}')? {
         let key = cursor.key()?;
+        let before = *cursor;
         match &*key {
-            "name" => {
-                let before = *cursor;
-                before.put_once(&mut name, cursor.string()?.into_owned(), "name")?;
-            }
-            "parameters" => parameters(cursor, |key, cursor| {
-                let before = *cursor;
-                match key {
-                    "binary_data" => binary = Some(cursor.boolean("binary_data")?),
-                    "classification" => {
-                        let classes = usize::try_from(cursor.whole_number("classification")?);
-                        classification =
-                            Some(classes.ok().filter(|classes| *classes > 0).ok_or_else(|| {
-                                before.error("classification must be a number of classes, at least 1")
-                            })?);
+            "name" => before.put_once(&mut name, cursor.string()?.into_owned(), "name")?,
+            "parameters" => {
+                before.put_once(&mut given, (), "parameters")?;
+                parameters(cursor, |key, cursor| {
+                    let before = *cursor;
+                    match key {
+                        "binary_data" => before.put_once(&mut binary, cursor.boolean(key)?, key)?,
+                        "classification" => before.put_once(&mut classification, classes(cursor)?, key)?,
+                        _ => return Ok(false),
                     }
-                    _ => return Ok(false),
-                }
-                Ok(true)
-            })?,
+                    Ok(true)
+                })?;
+            }
             _ => cursor.skip(&[])?,
         }
     }
     let name = name.ok_or_else(|| cursor.error("an output has no `name`: missing field `name`"))?;
     Ok(RequestedOutput { name, binary, classification })
+}
+
+fn classes(cursor: &mut Cursor<'_>) -> Result<usize, SyntaxError> {
+    let before = *cursor;
+    let classes = usize::try_from(cursor.whole_number("classification")?);
+    let classes = classes.ok().filter(|classes| *classes > 0);
+    classes.ok_or_else(|| before.error("classification must be a number of classes, at least 1"))
 }
 
 /// An input's members as far as they have come.
@@ -152,6 +170,7 @@ struct Members<'a> {
     shape: Option<Vec<usize>>,
     datatype: Option<Cow<'a, str>>,
     data: Option<Found<'a>>,
+    parameters: Option<()>,
     /// Of the bytes behind the JSON.
     size: Option<usize>,
 }
@@ -177,13 +196,17 @@ fn input(cursor: &mut Cursor<'_>) -> Result<Input, Error> {
                 let found = found(cursor, &members)?;
                 before.put_once(&mut members.data, found, "data")?;
             }
-            "parameters" => parameters(cursor, |key, cursor| {
-                if key == "binary_data_size" {
-                    let size = cursor.whole_number("binary_data_size")?;
-                    members.size = Some(usize::try_from(size).unwrap_or(usize::MAX));
-                }
-                Ok(key == "binary_data_size")
-            })?,
+            "parameters" => {
+                before.put_once(&mut members.parameters, (), "parameters")?;
+                parameters(cursor, |key, cursor| {
+                    if key == "binary_data_size" {
+                        let before = *cursor;
+                        let size = usize::try_from(cursor.whole_number(key)?).unwrap_or(usize::MAX);
+                        before.put_once(&mut members.size, size, key)?;
+                    }
+                    Ok(key == "binary_data_size")
+                })?;
+            }
             _ => cursor.skip(&[])?,
         }
     }
@@ -233,7 +256,7 @@ fn datatype(input: &str, name: &str) -> Result<Datatype, Error> {
 }
 
 fn shape(cursor: &mut Cursor<'_>) -> Result<Vec<usize>, Error> {
-    list(cursor, "dimensions", |cursor| {
+    list(cursor, MAX_RANK, "dimensions", |cursor| {
         let dim = cursor.whole_number("a dimension")?;
         Ok(usize::try_from(dim).map_err(|_| cursor.error("a dimension is too large"))?)
     })

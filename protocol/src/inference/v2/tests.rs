@@ -87,6 +87,19 @@ fn what_is_wrong_is_named() {
     check("[1", "inference request: expected an object");
     check(r#"{"id":7,"inputs":[]}"#, "expected a string");
     check(r#"{"inputs":[],"inputs":[]}"#, "'inputs' is given twice");
+    check(r#"{"inputs":[],"parameters":{"timeout":1,"timeout":1}}"#, "'timeout' is given twice");
+    check(
+        r#"{"inputs":[],"outputs":[{"name":"y","parameters":{"binary_data":true,"binary_data":true}}]}"#,
+        "'binary_data' is given twice",
+    );
+    check(
+        r#"{"inputs":[{"parameters":{"binary_data_size":1,"binary_data_size":1}}]}"#,
+        "'binary_data_size' is given twice",
+    );
+    check("\u{feff}{}", "there is a byte order mark before the JSON at line 1 column 1");
+    check(&format!(r#"{{"inputs":[{{"shape":[{}1]}}]}}"#, "1,".repeat(32)), "more than 32 dimensions");
+    let output = r#"{"name":"y"},"#.repeat(4096);
+    check(&format!(r#"{{"outputs":[{output}{{}}]}}"#), "more than 4096 outputs");
     check(&input(r#""shape":[1],"datatype":"FP31","data":[1]"#), "input 'x' has an unknown datatype 'FP31'");
     check(&input(r#""shape":[1],"datatype":"FP32""#), "input 'x' has neither `data` nor");
     check(&input(r#""datatype":"FP32","data":[1]"#), "missing field `shape`");
