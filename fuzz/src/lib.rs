@@ -6,6 +6,7 @@
 
 mod fastcgi;
 mod multipart;
+mod predict;
 mod round_trip;
 mod uwsgi;
 mod v1;
@@ -14,6 +15,7 @@ mod v2_json;
 
 pub use fastcgi::{fastcgi_server, fastcgi_split};
 pub use multipart::multipart;
+pub use predict::predict;
 pub use round_trip::fastcgi_round_trip;
 pub use uwsgi::uwsgi;
 pub use v1::v1;
@@ -26,7 +28,7 @@ use std::{ffi::OsString, fs, io};
 pub type Target = fn(&[u8]);
 
 /// All of them, by the name of their corpus.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("uwsgi", uwsgi),
     ("fastcgi_server", fastcgi_server),
     ("fastcgi_split", fastcgi_split),
@@ -35,6 +37,7 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("v2_binary", v2_binary),
     ("v1", v1),
     ("multipart", multipart),
+    ("predict", predict),
 ];
 
 /// Runs a target on files: how a finding is looked at without cargo-fuzz.

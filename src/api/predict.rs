@@ -16,8 +16,7 @@ use predictd_protocol::{
     excerpt::excerpt,
     inference::{
         multipart::{self, Boundary},
-        nested,
-        predict::{self, Body},
+        predict,
         tensor::{self, Tensor},
         v2::Input,
     },
@@ -140,7 +139,7 @@ impl Kind {
         let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
         if recipe::sniff(body).is_some() {
             Ok(Self::Image)
-        } else if matches!(first, Some(b'{' | b'[')) && predict::parse(body).is_ok() {
+        } else if matches!(first, Some(b'{' | b'[')) && predict::is_json(body) {
             Ok(Self::Json)
         } else if raw_shape(model, body.len()).is_some() {
             Ok(Self::Raw)
@@ -167,28 +166,11 @@ fn from_image(model: &Model, body: &[u8], pixels: u64) -> Result<Vec<Input>, Err
 }
 
 fn from_json(model: &Model, body: &[u8]) -> Result<Vec<Input>, Error> {
-    let bad = |error: &dyn std::fmt::Display| {
-        Error::BadRequest(format!("the body is not JSON for /predict: {error}"))
-    };
-    let specs = &model.engine.signature().inputs;
-    let read = |name: &str, text: &str| {
-        // A name that the model does not have is refused by the model, whatever its data.
-        let Some(spec) = model.engine.signature().input(name) else {
-            return Err(model.unknown_input(name).into());
-        };
-        let tensor = nested::read(spec, text)
-            .map_err(|error| Error::BadRequest(format!("model '{}': input '{name}': {error}", model.name)))?;
-        Ok(Input { name: name.to_owned(), tensor })
-    };
-    match (predict::parse(body).map_err(|error| bad(&error))?, &specs[..]) {
-        (Body::Named(members), _) => members.iter().map(|(name, value)| read(name, value.get())).collect(),
-        (Body::Bare(value), [spec]) => Ok(vec![read(&spec.name, value.get())?]),
-        (Body::Bare(_), specs) => Err(Error::BadRequest(format!(
-            "model '{}' has {} inputs, so that a bare list is not enough: send {{\"inputs\": {{\"name\": [...]}}}}",
-            model.name,
-            specs.len()
-        ))),
-    }
+    predict::parse(body, &model.engine.signature().inputs).map_err(|error| match error {
+        predict::Error::Unknown(name) => model.unknown_input(&name).into(),
+        predict::Error::Json(_) => Error::BadRequest(error.to_string()),
+        _ => Error::BadRequest(format!("model '{}': {error}", model.name)),
+    })
 }
 
 fn from_raw(model: &Model, body: &Bytes) -> Result<Vec<Input>, Error> {

@@ -151,7 +151,8 @@ fn claimed(spec: &TensorSpec, shape: &[usize]) -> usize {
     if !shape.contains(&0) {
         return 0;
     }
-    let free = spec.shape.iter().zip(shape).filter(|(known, got)| known.is_none() && **got > 0);
+    let is_free = |at: usize| spec.any_rank || spec.shape[at].is_none();
+    let free = shape.iter().enumerate().filter(|(at, got)| **got > 0 && is_free(*at));
     free.map(|(_, got)| *got).fold(1, usize::saturating_mul)
 }
 

@@ -94,7 +94,7 @@ fn cases() -> Vec<Case<'static>> {
             "/predict/add_sub",
             "[1]",
             400,
-            &["model 'add_sub' has 2 inputs, so that a bare list is not enough"],
+            &["model 'add_sub': there are 2 inputs, so that a bare list is not enough"],
         ),
         case("/nowhere", "", 404, &["there is nothing at /nowhere"]),
         case(

@@ -132,7 +132,7 @@ fn a_body_is_what_it_looks_like() {
         assert_eq!(results(&brackets.repeat(10_000)), 10_000);
         let many = format!(" [{}]", vec!["[5.1, 3.5, 1.4, 0.2]"; 10_000].join(","));
         assert_eq!(results(many.as_bytes()), 10_000);
-        assert!(ask(b"[[1, 2, 3, 4]").error(400).contains("not JSON for /predict"));
+        assert!(ask(b"[[1, 2, 3, 4]").error(400).contains("input 'measurements': EOF while looking for"));
         let picture = read("models/digits/samples/7.png");
         assert!(ask(&picture).error(415).contains("model 'iris' takes no images"));
         for unknown in [&b"hello"[..], &[0; 100_001], b""] {
