@@ -101,7 +101,9 @@ fn length(value: &HeaderValue) -> Result<usize, Error> {
     let text = String::from_utf8_lossy(value.as_bytes());
     let bad =
         || Error::BadRequest(format!("{HEADER_LENGTH} must be a number of bytes, got '{}'", excerpt(&text)));
-    text.parse().map_err(|_| bad())
+    // Digits alone: Rust would take a plus too.
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits).ok_or_else(bad)
 }
 
 /// What a request says of its answer.
