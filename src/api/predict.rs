@@ -61,9 +61,9 @@ pub(super) async fn predict(
     let effort = match kind {
         // A small picture may be a large one, packed well.
         Kind::Image => usize::MAX,
-        // What is raw already is only looked at.
-        Kind::Raw => 0,
-        Kind::Json | Kind::Unsaid => body.len(),
+        // Numbers that are bytes are only looked at.
+        Kind::Raw if !model.goes_through_bytes() => 0,
+        Kind::Raw | Kind::Json | Kind::Unsaid => body.len(),
     };
     let pixels = app.pixels();
     let read = move |model: &Model, body: &Bytes| {

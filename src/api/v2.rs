@@ -17,7 +17,7 @@ use predictd_protocol::{
     excerpt::excerpt,
     inference::{
         spec::TensorSpec,
-        tensor::{Datatype, Tensor},
+        tensor::Tensor,
         v2::{self, InferRequest, InferResponse, Output},
     },
 };
@@ -79,13 +79,8 @@ pub(super) async fn infer(
     let Path(target) = target?;
     let model = app.models.find(&target.model, target.version.as_deref())?;
     let header_length = headers.get(&HEADER_LENGTH).map(length).transpose()?;
-    // Tensors that are bytes are only looked at, unless each element has to be.
-    let inputs = &model.engine.signature().inputs;
-    let is_looked_through = |spec: &TensorSpec| matches!(spec.datatype, Datatype::Bytes | Datatype::Bool);
-    let effort = match header_length {
-        Some(length) if !inputs.iter().any(is_looked_through) => length,
-        _ => body.len(),
-    };
+    // Numbers that are bytes are only looked at.
+    let effort = header_length.filter(|_| !model.goes_through_bytes()).unwrap_or(body.len());
     let read = move |model: &Model, body: &Bytes| {
         let mut request = v2::parse(body, header_length, &model.engine.signature().inputs)
             .map_err(|error| Error::BadRequest(error.to_string()))?;

@@ -225,6 +225,13 @@ impl Model {
         InputError::Unknown { model: self.name.clone(), input: name.to_owned(), known }
     }
 
+    /// Whether inputs that come as bytes have to be gone through: strings have lengths, and a BOOL is not any byte.
+    #[must_use]
+    pub fn goes_through_bytes(&self) -> bool {
+        let checked = |spec: &TensorSpec| matches!(spec.datatype, Datatype::Bytes | Datatype::Bool);
+        self.engine.signature().inputs.iter().any(checked)
+    }
+
     /// Whether the first dimension of all tensors counts rows: it is free, or fixed at one.
     #[must_use]
     pub fn has_rows(&self) -> bool {
