@@ -330,6 +330,13 @@ impl Process {
         self.count_lines(text) > 0
     }
 
+    /// The longest line of the log by now.
+    pub(crate) fn longest_line(&self) -> String {
+        let (lines, seen) = &mut *self.log.lock().unwrap();
+        seen.extend(lines.try_iter());
+        seen.iter().max_by_key(|line| line.len()).cloned().unwrap_or_default()
+    }
+
     /// How many lines of the log contain `text` by now.
     pub(crate) fn count_lines(&self, text: &str) -> usize {
         let (lines, seen) = &mut *self.log.lock().unwrap();

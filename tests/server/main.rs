@@ -19,6 +19,7 @@ mod files;
 mod front_ends;
 mod golden;
 mod harness;
+mod hostile;
 mod infer;
 mod inference_clients;
 mod leaving;
