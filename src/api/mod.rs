@@ -6,6 +6,7 @@ mod encoding;
 mod error;
 mod health;
 mod model_config;
+mod openapi;
 mod predict;
 mod statistics;
 mod v1;
@@ -92,35 +93,42 @@ impl App {
     }
 }
 
-/// All public routes.
+/// All public routes. `openapi.yaml` describes each.
+fn described() -> Vec<(&'static str, MethodRouter<App>)> {
+    vec![
+        ("/openapi.json", told(get(openapi::document))),
+        ("/predict/{model}", post(predict::predict)),
+        ("/v2", get(health::server)),
+        ("/v2/", get(health::server)),
+        ("/v2/health/live", get(health::live)),
+        ("/v2/health/ready", get(health::ready)),
+        ("/v2/models/stats", get(statistics::all)),
+        ("/v2/models/{model}", get(v2::metadata)),
+        ("/v2/models/{model}/config", get(model_config::config)),
+        ("/v2/models/{model}/stats", get(statistics::of_model)),
+        ("/v2/models/{model}/ready", get(v2::ready)),
+        ("/v2/models/{model}/infer", post(v2::infer)),
+        ("/v2/models/{model}/versions/{version}", get(v2::metadata)),
+        ("/v2/models/{model}/versions/{version}/config", get(model_config::config)),
+        ("/v2/models/{model}/versions/{version}/stats", get(statistics::of_model)),
+        ("/v2/models/{model}/versions/{version}/ready", get(v2::ready)),
+        ("/v2/models/{model}/versions/{version}/infer", post(v2::infer)),
+        ("/v1/models", told(get(v1::list))),
+        ("/v1/models/{model}", any(v1::model)),
+        ("/v1/models/{model}/metadata", told(get(v1::metadata))),
+        ("/v1/models/{model}/versions/{version}", any(v1::model)),
+        ("/v1/models/{model}/versions/{version}/metadata", told(get(v1::metadata))),
+        ("/v1/models/{model}/labels/{label}", any(v1::label)),
+    ]
+}
+
+/// What answers all of them.
 pub fn router(app: App) -> Router {
     finish(routes(), app)
 }
 
 fn routes() -> Router<App> {
-    Router::new()
-        .route("/v2", get(health::server))
-        .route("/v2/", get(health::server))
-        .route("/v2/health/live", get(health::live))
-        .route("/v2/health/ready", get(health::ready))
-        .route("/v2/models/stats", get(statistics::all))
-        .route("/v2/models/{model}", get(v2::metadata))
-        .route("/v2/models/{model}/config", get(model_config::config))
-        .route("/v2/models/{model}/stats", get(statistics::of_model))
-        .route("/v2/models/{model}/ready", get(v2::ready))
-        .route("/v2/models/{model}/infer", post(v2::infer))
-        .route("/v2/models/{model}/versions/{version}", get(v2::metadata))
-        .route("/v2/models/{model}/versions/{version}/config", get(model_config::config))
-        .route("/v2/models/{model}/versions/{version}/stats", get(statistics::of_model))
-        .route("/v2/models/{model}/versions/{version}/ready", get(v2::ready))
-        .route("/v2/models/{model}/versions/{version}/infer", post(v2::infer))
-        .route("/v1/models", told(get(v1::list)))
-        .route("/v1/models/{model}", any(v1::model))
-        .route("/v1/models/{model}/metadata", told(get(v1::metadata)))
-        .route("/v1/models/{model}/versions/{version}", any(v1::model))
-        .route("/v1/models/{model}/versions/{version}/metadata", told(get(v1::metadata)))
-        .route("/v1/models/{model}/labels/{label}", any(v1::label))
-        .route("/predict/{model}", post(predict::predict))
+    described().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods))
 }
 
 /// What runs no model, and may be long enough to be compressed where it is. Nothing of /v2: tritonclient's asynchronous

@@ -42,7 +42,8 @@ pub enum Datatype {
 }
 
 impl Datatype {
-    const ALL: [(Self, &'static str); 14] = [
+    /// All of them, with their names in the protocol.
+    pub const ALL: [(Self, &'static str); 14] = [
         (Self::Bool, "BOOL"),
         (Self::Uint8, "UINT8"),
         (Self::Uint16, "UINT16"),
