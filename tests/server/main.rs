@@ -27,6 +27,7 @@ mod library;
 mod life;
 mod multipart;
 mod nginx_errors;
+mod openapi;
 mod pool;
 mod predict;
 mod recipes;
