@@ -3,11 +3,11 @@
 #
 #     scripts/setup.sh [nginx] [wrk] [curl] [cc] [c++] [make] [shellcheck] [onnxruntime] [models]
 #                      [haproxy] [lighttpd] [apache2] [cgi-fcgi] [uwsgi] [uwsgi_curl] [tritonclient] [perf_analyzer]
-#                      [systemd-analyze]
+#                      [systemd-analyze] [openapi]
 #
 # Commands come by apt-get (through sudo where we are not root), ONNX Runtime by scripts/onnxruntime.py, real models
-# by models/fetch.py into target/models, and uwsgi_curl, tritonclient and perf_analyzer by pip into a place of their
-# own, target/tools.
+# by models/fetch.py into target/models, and uwsgi_curl, tritonclient, perf_analyzer and a validator of OpenAPI by pip
+# into a place of their own, target/tools.
 # Exit 69: something is missing and cannot be installed here; the text says why.
 set -euo pipefail
 
@@ -79,14 +79,14 @@ uwsgi-tools==1.1.1 --hash=sha256:7d557c83b1803962ea73c2f19688b0d5e7d212f382d0a1a
 END
 }
 
-install_tritonclient() {
-    local wanted=$here/../tests/clients/requirements.txt
-    local installed=$tools/tritonclient.txt
+# What tests/FOLDER/requirements.txt names, unless that is there already.
+install_required() {
+    local name=$1 wanted=$here/../tests/$2/requirements.txt installed=$tools/$1.txt
     ! cmp --quiet "$wanted" "$installed" || return 0
     make_tools
-    "$tools/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "tritonclient is pinned for Python 3.11 and newer"
-    say "pip install tritonclient into $tools"
-    pip_install "$wanted" tritonclient
+    "$tools/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "$name is pinned for Python 3.11 and newer"
+    say "pip install $name into $tools"
+    pip_install "$wanted" "$name"
     cp "$wanted" "$installed"
 }
 
@@ -106,7 +106,7 @@ main() {
         uwsgi) have uwsgi || packages+=(uwsgi-core) ;;
         cgi-fcgi) have cgi-fcgi || packages+=(libfcgi-bin) ;;
         systemd-analyze) have systemd-analyze || packages+=(systemd) ;;
-        uwsgi_curl | tritonclient | perf_analyzer)
+        uwsgi_curl | tritonclient | perf_analyzer | openapi)
             has_tools || python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
             ;;
         *) say "there is nothing called $thing to set up"; exit 64 ;;
@@ -126,7 +126,8 @@ main() {
         case $thing in
         models) "$here/../models/fetch.py" --all --dir "$target/models" >&2 || fail "the models that tests need cannot be had" ;;
         uwsgi_curl) install_uwsgi_curl ;;
-        tritonclient) install_tritonclient ;;
+        tritonclient) install_required tritonclient clients ;;
+        openapi) install_required openapi-spec-validator openapi ;;
         perf_analyzer) make_tools && "$here/perf_analyzer.sh" "$tools" ;;
         esac
     done

@@ -10,7 +10,7 @@ tier_scripts() {
     scripts/setup.sh shellcheck
     shellcheck scripts/*.sh .ci/run
     # Python as old as what we promise to the client's users.
-    python3 - scripts/*.py tests/yardstick/*.py tests/clients/*.py models/*.py <<'END'
+    python3 - scripts/*.py tests/yardstick/*.py tests/clients/*.py tests/openapi/*.py models/*.py <<'END'
 import ast, sys
 for path in sys.argv[1:]:
     ast.parse(open(path).read(), path, feature_version=(3, 9))
@@ -23,9 +23,10 @@ tier_check() {
     scripts/check.sh
 }
 
-# The tests that `make check` leaves out: the other front ends and clients, and more ways to set nginx up.
+# The tests that `make check` leaves out: the other front ends and clients, more ways to set nginx up, and the document of
+# the interface against a validator.
 tier_front_ends() {
-    scripts/setup.sh nginx curl haproxy lighttpd apache2 cgi-fcgi uwsgi uwsgi_curl systemd-analyze c++ onnxruntime
+    scripts/setup.sh nginx curl haproxy lighttpd apache2 cgi-fcgi uwsgi uwsgi_curl systemd-analyze openapi c++ onnxruntime
     if cargo nextest --version >/dev/null 2>&1; then
         cargo nextest run ${CI:+--locked} --workspace --run-ignored only -E 'not test(/^(inference_clients|golden)::/)'
     else
