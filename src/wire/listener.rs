@@ -65,15 +65,27 @@ impl Listener {
         }
     }
 
+    /// Who waits next, as far as the reactor knows; where nobody does, it learns that, too.
     fn accept(&self) -> io::Result<Option<OwnedFd>> {
+        next(self.socket.try_io(Interest::READABLE, || self.ask_kernel()))
+    }
+
+    /// Who waits next, whether or not the reactor has heard of it.
+    fn accept_last(&self) -> io::Result<Option<OwnedFd>> {
+        next(self.ask_kernel())
+    }
+
+    fn ask_kernel(&self) -> io::Result<OwnedFd> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let accept =
-            || Ok(rustix::io::retry_on_intr(|| rustix::net::accept_with(self.socket.as_fd(), flags))?);
-        match self.socket.try_io(Interest::READABLE, accept) {
-            Ok(fd) => Ok(Some(fd)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(rustix::io::retry_on_intr(|| rustix::net::accept_with(self.socket.as_fd(), flags))?)
+    }
+}
+
+fn next(accepted: io::Result<OwnedFd>) -> io::Result<Option<OwnedFd>> {
+    match accepted {
+        Ok(fd) => Ok(Some(fd)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -108,7 +120,8 @@ pub async fn serve<H: Handler>(
         }
         for _ in 0..BURST {
             let place = connections.place(&listener.address).await;
-            match listener.accept() {
+            let accepted = if bursts.is_some() { listener.accept_last() } else { listener.accept() };
+            match accepted {
                 Ok(Some(fd)) => {
                     if !listener.allowed.admit(&fd) {
                         continue;
@@ -122,12 +135,6 @@ pub async fn serve<H: Handler>(
                 }
                 Ok(None) if bursts.is_some() => return,
                 Ok(None) => break,
-                // What a closed door says when nobody is left.
-                Err(error)
-                    if bursts.is_some() && error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) =>
-                {
-                    return;
-                }
                 Err(error) => {
                     refused(&listener.address, &error).await;
                     break;
@@ -144,5 +151,40 @@ async fn refused(address: &Address, error: &io::Error) {
     let lacking = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     if lacking.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) {
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::socket::{self, Options};
+    use std::os::unix::net::UnixStream as Client;
+
+    fn listener(folder: &tempfile::TempDir) -> (std::path::PathBuf, Listener) {
+        let path = folder.path().join("s");
+        let bound = socket::bind(&Address::Unix(path.clone()), &Options::default()).unwrap();
+        (path, Listener::new(bound).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_closed_door_keeps_who_is_inside_and_lets_nobody_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, listener) = listener(&folder);
+        let _before = Client::connect(&path).unwrap();
+        listener.close_the_door();
+        assert_eq!(Client::connect(&path).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        // The reactor, which nobody has let look since, has not heard of it.
+        assert!(listener.accept().unwrap().is_none());
+        assert!(listener.accept_last().unwrap().is_some());
+        assert!(listener.accept_last().unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_door_that_is_others_too_stays_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, listener) = listener(&folder);
+        listener.claim.give_up();
+        listener.close_the_door();
+        Client::connect(&path).unwrap();
     }
 }
