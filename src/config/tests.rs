@@ -343,11 +343,8 @@ fn what_is_set_without_an_effect_is_noted() {
         ),
         ("listen = ['unix:@x']\n[socket]\nmode = '0600'", &["socket.mode is set"]),
         ("listen = ['fd:x']\n[socket]\nmode = '0600'", &[]),
-        ("[log]
-access = false
-access_file = '/x'", &["log.access is false"]),
-        ("[onnxruntime]
-fallback = true", &["there is one provider only"]),
+        ("[log]\naccess = false\naccess_file = '/x'", &["log.access is false"]),
+        ("[onnxruntime]\nfallback = true", &["there is one provider only"]),
         ("uwsgi_stats = '0.0.0.0:9191'", &["reached by other machines", "in this version"]),
         ("[workers]\ncount = 4096", &["workers.count = 4096 is more than the "]),
         ("pidfile = '/x'", &[]),
