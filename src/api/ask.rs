@@ -21,7 +21,6 @@ use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
 use predictd_protocol::inference::tensor::Tensor;
 use std::{
-    mem,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -127,12 +126,8 @@ impl Answer {
 
     /// In a coding that the client takes, if that is worth it.
     pub(super) fn packed(mut self, accepted: Accepted, is_wanted: impl Fn() -> bool) -> Self {
-        if accepted.is_any() {
-            let body = mem::take(&mut self.body).joined();
-            (self.coding, self.body) = match accepted.pack(&body, is_wanted) {
-                Some((coding, packed)) => (Some(coding), packed.into()),
-                None => (None, body.into()),
-            };
+        if let Some((coding, body)) = accepted.pack(&self.body, is_wanted) {
+            (self.coding, self.body) = (Some(coding), body.into());
         }
         self
     }

@@ -3,7 +3,7 @@
 //! Whole bodies in memory: what a body grows to is counted as it grows, and work for nobody is given up on the way.
 
 use super::{ask::SMALL, error::Error};
-use crate::wire::{Allowance, Overgrown};
+use crate::wire::{Allowance, Overgrown, Pieces};
 use axum::{body, extract::Request, middleware::Next, response::Response};
 use bytes::Bytes;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
@@ -126,7 +126,7 @@ impl Packed {
                 let status = decoder
                     .decompress_vec(piece, unpacked, FlushDecompress::None)
                     .map_err(|_| CodingError::Broken(name))?;
-                let taken = usize::try_from(decoder.total_in() - taken).expect("no more than the piece");
+                let taken = to_usize(decoder.total_in() - taken);
                 rest = &rest[taken..];
                 match status {
                     Status::StreamEnd => break,
@@ -186,42 +186,44 @@ impl Accepted {
         Self { coding: Some(coding), always: identity.or(others.filter(|others| *others == 0)) == Some(0) }
     }
 
-    /// Whether there is any.
-    pub(super) fn is_any(self) -> bool {
-        self.coding.is_some()
-    }
-
     /// Compresses a body where the client takes it and enough is saved, for as long as it `is_wanted`.
-    pub(super) fn pack(self, body: &[u8], is_wanted: impl Fn() -> bool) -> Option<(Coding, Vec<u8>)> {
-        let coding = self.coding.filter(|_| self.always || varies(body.len()))?;
-        let most = if self.always { usize::MAX } else { worthwhile(body.len()) };
+    pub(super) fn pack(self, body: &Pieces, is_wanted: impl Fn() -> bool) -> Option<(Coding, Vec<u8>)> {
+        let length = body.len();
+        let coding = self.coding.filter(|_| self.always || varies(length))?;
+        let most = if self.always { usize::MAX } else { worthwhile(length) };
         let mut encoder = coding.encoder();
-        let mut packed = Vec::with_capacity((body.len() / 8).max(256));
-        let mut rest = body;
-        loop {
-            if !is_wanted() {
-                return None;
-            }
-            let piece = &rest[..rest.len().min(STEP)];
-            let flush = if piece.len() == rest.len() { FlushCompress::Finish } else { FlushCompress::None };
-            let taken = encoder.total_in();
-            let status = encoder
-                .compress_vec(piece, &mut packed, flush)
-                .expect("a new encoder, and not used after its end");
-            let taken = usize::try_from(encoder.total_in() - taken).expect("no more than the piece");
-            rest = &rest[taken..];
-            if status == Status::StreamEnd {
-                return (packed.len() < most).then_some((coding, packed));
-            }
-            let done = body.len() - rest.len();
-            if packed.len() >= most || !self.always && done >= SMALL && packed.len() > worthwhile(done) {
-                return None;
-            }
-            if packed.len() == packed.capacity() {
-                packed.reserve(packed.len());
+        let mut packed = Vec::with_capacity((length / 8).max(256));
+        let steps = body.iter().flat_map(|piece| piece.chunks(STEP)).map(|step| (step, FlushCompress::None));
+        for (mut rest, flush) in steps.chain([(&[][..], FlushCompress::Finish)]) {
+            loop {
+                if !is_wanted() {
+                    return None;
+                }
+                let before = encoder.total_in();
+                let status = encoder
+                    .compress_vec(rest, &mut packed, flush)
+                    .expect("a new encoder, and not used after its end");
+                let done = encoder.total_in();
+                rest = &rest[to_usize(done - before)..];
+                let done = to_usize(done);
+                if packed.len() >= most || !self.always && done >= SMALL && packed.len() > worthwhile(done) {
+                    return None;
+                }
+                if packed.len() == packed.capacity() {
+                    packed.reserve(packed.len());
+                }
+                if status == Status::StreamEnd || flush == FlushCompress::None && rest.is_empty() {
+                    break;
+                }
             }
         }
+        Some((coding, packed))
     }
+}
+
+/// Bytes of what is in memory.
+fn to_usize(bytes: u64) -> usize {
+    usize::try_from(bytes).expect("no more than there is in memory")
 }
 
 /// Thousandths, of `q=0.5`.
@@ -254,7 +256,7 @@ pub(super) async fn pack_told(request: Request, next: Next) -> Result<Response, 
     let body = body::to_bytes(body, usize::MAX).await;
     let body = body.map_err(|error| Error::BadRequest(error.to_string()))?;
     let length = body.len();
-    let packed = (length <= SMALL).then(|| accepted.pack(&body, || true)).flatten();
+    let packed = (length <= SMALL).then(|| accepted.pack(&body.clone().into(), || true)).flatten();
     let (coding, body) = packed.map_or((None, body), |(coding, packed)| (Some(coding), packed.into()));
     if length <= SMALL {
         mark(&mut parts.headers, length, coding);

@@ -19,9 +19,19 @@ fn numbers(length: usize) -> Vec<u8> {
 
 fn packed(coding: Coding, body: &[u8]) -> Vec<u8> {
     let always = Accepted { coding: Some(coding), always: true };
-    let (got, packed) = always.pack(body, || true).unwrap();
+    let (got, packed) = always.pack(&pieces(body), || true).unwrap();
     assert_eq!(got, coding);
     packed
+}
+
+/// In pieces of all sizes.
+fn pieces(body: &[u8]) -> Pieces {
+    let (mut pieces, mut rest) = (Pieces::default(), Bytes::copy_from_slice(body));
+    for size in (0..).map(|power| 3usize.pow(power)).take_while(|size| *size < body.len()) {
+        pieces.push(rest.split_to(size.min(rest.len())));
+    }
+    pieces.push(rest);
+    pieces
 }
 
 fn unpack(coding: Coding, body: &[u8]) -> Result<Bytes, CodingError> {
@@ -97,7 +107,7 @@ fn nothing_is_done_for_nobody() {
         let open = Packed { coding, allowance: Allowance::default() };
         assert_eq!(open.unpack(&whole, stays_for(3)), Err(CodingError::Abandoned));
         assert_eq!(looks.get(), 4);
-        assert_eq!(Accepted { coding: Some(coding), always: false }.pack(&body, stays_for(3)), None);
+        assert_eq!(Accepted { coding: Some(coding), always: false }.pack(&pieces(&body), stays_for(3)), None);
         assert_eq!(looks.get(), 4);
     }
 }
@@ -117,14 +127,14 @@ fn what_does_not_become_smaller_goes_as_it_is() {
             true
         };
         let often = Accepted { coding: Some(coding), always: false };
-        assert_eq!(often.pack(&noise, look), None);
+        assert_eq!(often.pack(&pieces(&noise), look), None);
         assert!(looks.get() * STEP < 4 * SMALL, "given up early: {}", looks.get());
-        assert_eq!(often.pack(&noise[..2000], || true), None);
-        assert!(often.pack(&numbers(WORTH_IT), || true).is_some());
-        assert_eq!(often.pack(&numbers(WORTH_IT - 1), || true), None);
+        assert_eq!(often.pack(&pieces(&noise[..2000]), || true), None);
+        assert!(often.pack(&pieces(&numbers(WORTH_IT)), || true).is_some());
+        assert_eq!(often.pack(&pieces(&numbers(WORTH_IT - 1)), || true), None);
         let always = Accepted { coding: Some(coding), always: true };
-        assert!(always.pack(&noise, || true).is_some());
-        assert!(always.pack(b"x", || true).is_some());
+        assert!(always.pack(&pieces(&noise), || true).is_some());
+        assert!(always.pack(&pieces(b"x"), || true).is_some());
     }
 }
 

@@ -36,7 +36,8 @@ impl Pieces {
         self.0.is_empty()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    /// They, one after the other.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().map(|piece| &piece[..])
     }
 
