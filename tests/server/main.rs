@@ -30,6 +30,7 @@ mod nginx_errors;
 mod openapi;
 mod pool;
 mod predict;
+mod process;
 mod recipes;
 mod reload;
 mod statistics;
