@@ -98,8 +98,8 @@ fn a_pipe_that_nobody_reads_stops_nobody() {
         )
         .ok()
     };
-    // More than a pipe and our buffer hold.
-    for _ in 0..600 {
+    // More than a pipe and our buffer hold: the log has 1,000 bytes of each path.
+    for _ in 0..1500 {
         ask();
     }
     // What is lost is told to whoever reads after all.
