@@ -8,6 +8,7 @@ use axum::{body, extract::Request, middleware::Next, response::Response};
 use bytes::Bytes;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use http::{Extensions, HeaderMap, HeaderValue, header};
+use predictd_protocol::excerpt::excerpt;
 
 /// Smaller answers go as they are: with their head they fill one packet of a network either way, and what is saved is less
 /// than what the client pays to unpack it.
@@ -36,7 +37,7 @@ pub(super) enum Coding {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodingError {
     /// Another coding, or several.
-    #[error("content encoding '{0}' is not taken here; send gzip, deflate or identity, and one of them")]
+    #[error("content encoding '{}' is not taken here; send gzip, deflate or identity, and one of them", excerpt(.0))]
     Unknown(String),
     /// Something in it is wrong.
     #[error("the body is no valid {0}")]
@@ -104,8 +105,7 @@ impl Packed {
         if name.is_empty() || name.eq_ignore_ascii_case("identity") {
             return Ok(None);
         }
-        let coding =
-            Coding::from_name(name).ok_or_else(|| CodingError::Unknown(name.chars().take(100).collect()))?;
+        let coding = Coding::from_name(name).ok_or_else(|| CodingError::Unknown(name.to_owned()))?;
         let allowance = extensions.get::<Allowance>().cloned().unwrap_or_default();
         Ok(Some(Self { coding, allowance }))
     }

@@ -2,6 +2,7 @@
 //!
 //! Parts are slices of the body, not copied, so that nothing grows but a bounded list of them.
 
+use crate::excerpt::excerpt;
 use bytes::Bytes;
 use httparse::Status;
 use memchr::memmem;
@@ -50,7 +51,7 @@ pub enum Error {
     #[error("part {0} has no `Content-Disposition: form-data` with a name")]
     NoName(usize),
     /// Base64 or quoted-printable, which only mail has (RFC 7578, section 4.7).
-    #[error("part {0} has the Content-Transfer-Encoding '{1}': send it as it is")]
+    #[error("part {} has the Content-Transfer-Encoding '{}': send it as it is", .0, excerpt(.1))]
     TransferEncoding(usize, String),
 }
 
@@ -178,7 +179,7 @@ impl Head {
         if let Some(encoding) = self.transfer_encoding {
             let plain = ["7bit", "8bit", "binary"].iter().any(|plain| encoding.eq_ignore_ascii_case(plain));
             if !plain {
-                return Err(Error::TransferEncoding(number, encoding.chars().take(40).collect()));
+                return Err(Error::TransferEncoding(number, encoding));
             }
         }
         let (kind, parameters) = split_once(&self.disposition, ';');

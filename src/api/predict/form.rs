@@ -14,11 +14,14 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use predictd_protocol::inference::{
-    multipart::{self, Boundary, Part},
-    spec::TensorSpec,
-    tensor::Tensor,
-    v2::Input,
+use predictd_protocol::{
+    excerpt::excerpt,
+    inference::{
+        multipart::{self, Boundary, Part},
+        spec::TensorSpec,
+        tensor::Tensor,
+        v2::Input,
+    },
 };
 use std::{
     fmt,
@@ -73,7 +76,7 @@ async fn answer(
             Ok(answer.map(|answer| answer.packed(accepted, || exchange.goes_on())))
         };
         let call = call.after(begun.elapsed());
-        match ask::begin(model, call, file.body.clone(), kind.effort(), read, print) {
+        match ask::begin(model, call, file.body.clone(), kind.effort(model, &file.body), read, print) {
             Ok(done) => Ok(async move { done.await.map_err(|error| place.error(error)) }),
             Err(error) => Err(place.error(error)),
         }
@@ -124,7 +127,7 @@ struct Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { number, name, filename } = self;
-        write!(f, "part {number} ('{name:.100}', \"{filename:.100}\")")
+        write!(f, "part {number} ('{}', \"{}\")", excerpt(name), excerpt(filename))
     }
 }
 
@@ -181,15 +184,21 @@ impl Kind {
                 Ok(if recipe::sniff(body).is_some() { Self::Image } else { Self::Row })
             }
             Some(other) => Err(Error::MediaType(format!(
-                "content type '{other:.100}' is not taken in a form; a file is an image or one raw row \
-                 (application/octet-stream)"
+                "content type '{}' is not taken in a form; a file is an image or one raw row \
+                 (application/octet-stream)",
+                excerpt(other)
             ))),
         }
     }
 
-    /// A small picture may be a large one, packed well; a row is only looked at.
-    fn effort(self) -> usize {
-        if self == Self::Image { usize::MAX } else { 0 }
+    fn effort(self, model: &Model, body: &Bytes) -> usize {
+        match self {
+            // A small picture may be a large one, packed well.
+            Self::Image => usize::MAX,
+            // Numbers that are bytes are only looked at.
+            Self::Row if !model.goes_through_bytes() => 0,
+            Self::Row => body.len(),
+        }
     }
 
     fn read(self, model: &Model, body: &Bytes, pixels: u64) -> Result<Vec<Input>, Error> {
