@@ -17,10 +17,19 @@ const FOLDERS: &[&str] = &[
     "examples/",
 ];
 
-/// In `backquotes`, a path must exist, and a name with three underscores or more must be a test's.
+/// In `backquotes`, a path must exist, and a name with three underscores or more must be a test's. A table has one row for a
+/// thing.
 pub(crate) fn check(file: &Source, sources: &[Source]) -> Vec<Broken> {
     let mut broken = Vec::new();
+    let mut rows = Vec::new();
     for (number, line) in file.text.lines().enumerate() {
+        match line.strip_prefix("| ").and_then(|row| row.split(" | ").next()) {
+            None => rows.clear(),
+            Some(thing) if thing.starts_with('`') && rows.contains(&thing) => {
+                broken.push(file.broken(number + 1, format!("{thing} has a row already")));
+            }
+            Some(thing) => rows.push(thing),
+        }
         for quoted in line.split('`').skip(1).step_by(2) {
             let path = FOLDERS.iter().any(|folder| quoted.starts_with(folder))
                 && !quoted.contains([' ', '*', '{', '<']);
@@ -52,6 +61,8 @@ fn what_does_not_exist_is_found() {
     assert_eq!(made_up("a\n`src/nowhere.rs`"), ["2: there is no src/nowhere.rs"]);
     assert_eq!(made_up("`a_test_that_is_not`"), ["1: there is no test a_test_that_is_not"]);
     assert_eq!(made_up("`src/lib.rs` `src/wire/` `src` `tests/server/*.rs` `max_rows` src/x.rs"), [""; 0]);
+    let table = "| a | b |\n|---|---|\n| `a` | 1 |\n| `b` | 2 |\n| `a` | 3 |\n\n| `a` | 4 |";
+    assert_eq!(made_up(table), ["5: `a` has a row already"]);
     let test = Source { path: "x.rs".into(), text: "fn a_test_that_is() {}".into() };
     assert_eq!(
         found(
