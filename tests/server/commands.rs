@@ -200,7 +200,7 @@ fn a_gpu_that_is_not_there_is_said_to_be_so_and_never_passed_over_in_silence() {
     let line = process.wait_for_line("CUDA cannot start, and is passed over");
     assert!(line.contains("WARN"), "{line}");
     process.wait_for_line("providers=\"CPU\"");
-    process.wait_for_line(" ready");
+    process.wait_for_line("phase=\"ready\"");
     process.signal("TERM");
     assert_eq!(process.wait().code(), Some(0));
 }

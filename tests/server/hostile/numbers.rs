@@ -40,7 +40,7 @@ fn surfaces(model: &str, datatype: &str, element: &str) -> Vec<Surface> {
         target: route.replace("{}", &format!("identity_{model}")),
         body,
         place,
-        has_words: route.starts_with("/v1"),
+        has_words: !route.starts_with("/predict"),
         has_objects: !route.starts_with("/v2"),
     };
     let tensor = input("x", datatype, "[1,1]", &format!(r#""data":[{element}]"#));
