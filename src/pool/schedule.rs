@@ -440,9 +440,9 @@ impl Schedule {
                 self.stuck += 1;
                 let report = report(run);
                 if let Some(lane) = lane {
-                    let seconds = running.as_secs();
+                    let seconds = running.as_secs_f32();
                     let reason = format!(
-                        "it is closed: worker {worker} has been stuck in it for over {seconds} s, and did not end when told to"
+                        "it is closed: worker {worker} has been stuck in it for {seconds:.1} s, and did not end when told to"
                     );
                     for job in lane.queue.clear() {
                         events.push(Event::Fail(job.caller, Failed::Closed(reason.clone())));

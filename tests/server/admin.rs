@@ -1,8 +1,8 @@
 //! The admin interface: who may call it, and what only it answers.
 
 use crate::{
-    deployment::{Deployment, by_http, patient},
-    harness::{Nginx, Pass, Reply, free_port, packet, predictd},
+    deployment::{Deployment, patient},
+    harness::{Nginx, Pass, Reply, by_http, free_port, packet, predictd},
     tiny::constant,
 };
 use serde_json::{Value, json};

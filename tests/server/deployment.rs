@@ -1,10 +1,9 @@
 //! A server over a folder of models of its own, which come and go, with its admin interface.
 
-use crate::harness::{PATIENCE, Process, Reply, Server, predictd};
+use crate::harness::{PATIENCE, Process, Reply, Server, by_http, predictd};
 use serde_json::{Value, json};
 use std::{
     fs,
-    io::{Read, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -154,25 +153,6 @@ fn put(path: &Path, content: &[u8]) {
     let aside = path.with_file_name(".aside");
     fs::write(&aside, content).unwrap();
     fs::rename(&aside, path).unwrap();
-}
-
-/// Asks by HTTP, with these headers and no others.
-pub(crate) fn by_http(
-    mut stream: impl Read + Write,
-    method: &str,
-    target: &str,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) -> Reply {
-    let mut head = format!("{method} {target} HTTP/1.1\r\nConnection: close\r\n");
-    for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
-    stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    Reply::parse(&answer)
 }
 
 /// A connection that does not wait for ever.

@@ -1,7 +1,7 @@
 //! Nothing hangs: models that never return, never end, panic, or are asked for more than they can do.
 
 use crate::{
-    harness::{Reply, Server, packet},
+    harness::{Ending, Reply, Server, packet},
     wires::held,
 };
 use serde_json::Value;
@@ -72,6 +72,7 @@ fn a_wedged_model_hurts_nobody_else_and_is_named() {
         with_fakes(config, &[("wedge", "deadline = '1s'\n[fake]\nsleep = '20s'\nignore_terminate = true")]);
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let ending = Ending(&over);
         let healthy = scope.spawn(|| {
             let mut times = Vec::new();
             while !over.load(Ordering::Relaxed) {
@@ -89,7 +90,7 @@ fn a_wedged_model_hurts_nobody_else_and_is_named() {
         for part in ["model=wedge/1", "worker=", "core=", "running_s=", "requests="] {
             assert!(line.contains(part), "{part} is not in {line}");
         }
-        over.store(true, Ordering::Relaxed);
+        drop(ending);
         let times = healthy.join().unwrap();
         assert!(times.len() > 100, "{}", times.len());
         let times = times.into_iter().map(|(time, reply)| {
@@ -198,6 +199,7 @@ fn what_runs_no_model_is_quick_while_all_workers_are_busy() {
     let server = with_fakes("", &[("busy", "[batch]\nmax_rows = 1\n[fake]\nspin = '5ms'")]);
     let over = AtomicBool::new(false);
     let times = thread::scope(|scope| {
+        let _ending = Ending(&over);
         for _ in 0..4 {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
@@ -210,9 +212,7 @@ fn what_runs_no_model_is_quick_while_all_workers_are_busy() {
             server.get("/v2/health/live").ok();
             begun.elapsed()
         };
-        let times: Vec<_> = (0..200).map(ask).collect();
-        over.store(true, Ordering::Relaxed);
-        times
+        (0..200).map(ask).collect::<Vec<_>>()
     });
     let p90 = percentile(times, 90);
     assert!(p90 < slack() * Duration::from_millis(20), "{p90:?}");

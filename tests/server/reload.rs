@@ -2,7 +2,7 @@
 
 use crate::{
     deployment::Deployment,
-    harness::{Nginx, Pass, Reply, packet},
+    harness::{Ending, Nginx, Pass, Reply, packet},
     tiny::constant,
 };
 use serde_json::{Value, json};
@@ -64,32 +64,29 @@ fn replace_under_load(rounds: u64, elements: usize) {
             newest
         };
         let clients: Vec<_> = (0..16).map(|client| scope.spawn(move || ask(client))).collect();
+        let ending = Ending(&over);
         let mut memory = 0;
-        // Stops the clients when a check fails, too.
-        let replaced = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            for version in 2..=rounds + 1 {
-                deployment.put(&format!("m/{version}/model.onnx"), constant(version as f32, elements));
-                // By each way in turn.
-                if version % 2 == 0 {
-                    deployment.server.process.signal(HUP);
-                    deployment.wait_until(|| {
-                        deployment.server.get("/v2/models/m").ok()["versions"] == json!([version.to_string()])
-                    });
-                } else {
-                    assert_eq!(deployment.outcomes(), json!({"m": "loaded"}));
-                }
-                deployment.remove(&format!("m/{}", version - 1));
-                let (before, enough) = (answers.load(Ordering::Relaxed), 50);
-                deployment.wait_until(|| answers.load(Ordering::Relaxed) >= before + enough);
-                deployment.wait_until(|| deployment.states() == json!({(format!("m/{version}")): "ready"}));
-                if version == rounds / 5 + 2 {
-                    memory = deployment.memory();
-                }
+        for version in 2..=rounds + 1 {
+            deployment.put(&format!("m/{version}/model.onnx"), constant(version as f32, elements));
+            // By each way in turn.
+            if version % 2 == 0 {
+                deployment.server.process.signal(HUP);
+                deployment.wait_until(|| {
+                    deployment.server.get("/v2/models/m").ok()["versions"] == json!([version.to_string()])
+                });
+            } else {
+                assert_eq!(deployment.outcomes(), json!({"m": "loaded"}));
             }
-        }));
-        over.store(true, Ordering::Relaxed);
+            deployment.remove(&format!("m/{}", version - 1));
+            let (before, enough) = (answers.load(Ordering::Relaxed), 50);
+            deployment.wait_until(|| answers.load(Ordering::Relaxed) >= before + enough);
+            deployment.wait_until(|| deployment.states() == json!({(format!("m/{version}")): "ready"}));
+            if version == rounds / 5 + 2 {
+                memory = deployment.memory();
+            }
+        }
+        drop(ending);
         let newest: Vec<u64> = clients.into_iter().map(|client| client.join().unwrap()).collect();
-        replaced.unwrap();
         assert!(newest.iter().all(|version| *version == rounds + 1), "{newest:?}");
         // Room for one generation, and for what requests happen to hold.
         let (grown, model) = (deployment.memory().saturating_sub(memory), elements as u64 * 4);
