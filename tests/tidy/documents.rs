@@ -18,14 +18,14 @@ const FOLDERS: &[&str] = &[
 ];
 
 /// In `backquotes`, a path must exist, and a name with three underscores or more must be a test's. A table has one row for a
-/// thing.
+/// thing; a row whose first cell is empty goes on with the one above.
 pub(crate) fn check(file: &Source, sources: &[Source]) -> Vec<Broken> {
     let mut broken = Vec::new();
     let mut rows = Vec::new();
     for (number, line) in file.text.lines().enumerate() {
         match line.strip_prefix("| ").and_then(|row| row.split(" | ").next()) {
             None => rows.clear(),
-            Some(thing) if thing.starts_with('`') && rows.contains(&thing) => {
+            Some(thing) if !thing.starts_with('|') && rows.contains(&thing) => {
                 broken.push(file.broken(number + 1, format!("{thing} has a row already")));
             }
             Some(thing) => rows.push(thing),
