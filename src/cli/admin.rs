@@ -2,14 +2,14 @@
 
 use super::{UNAVAILABLE, call};
 use crate::{
-    config::{self, Overrides},
+    config::{self, Config, Overrides},
     os::socket::{self, Address},
 };
 use anyhow::Context;
 use clap::Args;
 use http::StatusCode;
 use serde_json::Value;
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{fmt, path::PathBuf, process::ExitCode, time::Duration};
 
 /// Which server is meant.
 #[derive(Args, Clone, Debug)]
@@ -25,6 +25,12 @@ pub(super) struct Server {
 /// Where it answers.
 #[derive(Clone, Debug)]
 pub(super) struct Admin(Address);
+
+impl fmt::Display for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// Why nothing was heard of it.
 #[derive(Debug, thiserror::Error)]
@@ -54,11 +60,16 @@ impl Server {
             return Ok(Ok(Admin(address)));
         }
         let config = config::load(self.config.as_deref(), config::environment(), Overrides::default())?;
-        Ok(config.admin.map(Admin).ok_or(Silence::Off))
+        Ok(Admin::of(&config).ok_or(Silence::Off))
     }
 }
 
 impl Admin {
+    /// As the configuration has it.
+    pub(super) fn of(config: &Config) -> Option<Self> {
+        config.admin.clone().map(Self)
+    }
+
     /// Sends a request without a body, and gives what comes within `patience`.
     pub(super) fn ask(
         &self,

@@ -3,7 +3,9 @@
 //! It changes nothing and needs no rights; what it may not see, it says.
 
 use super::{
-    CONFIG, Source, UNAVAILABLE, call,
+    CONFIG, Source, UNAVAILABLE,
+    admin::Admin,
+    call,
     findings::{self, Screen},
     surroundings::{self, Nginx},
 };
@@ -137,7 +139,7 @@ fn exit(findings: &[Finding]) -> ExitCode {
 }
 
 fn all(config: &Config, nginx: &Nginx, report: &mut Report) {
-    let (asked, accounts) = (Asked::of(config), Accounts::read());
+    let (asked, accounts) = (Asked::of(config), Accounts::System);
     let aborts_ignored = of_nginx(nginx, &asked, report);
     let visitors = surroundings::visitors(nginx, &accounts);
     let (answers, process) = of_sockets(&asked, &visitors, &accounts, report);
@@ -230,7 +232,7 @@ fn of_system(
         Nginx::Read { tree, .. } => nginx::ports(tree),
         _ => vec![80, 443],
     };
-    let profile = surroundings::profile(&Accounts::read());
+    let profile = surroundings::profile(&Accounts::System);
     let seen = system::look(process, &ports, &profile);
     let whose = process.map_or("this shell".to_owned(), |process| format!("process {}", process.pid));
     report.looked(Subject::System, format!("open files, cores and memory of {whose}"));
@@ -251,8 +253,8 @@ fn of_runtime(config: &Config, asked: &Asked, report: &mut Report) -> bool {
 fn of_server(config: &Config, address: &Address, asked: &Asked, report: &mut Report) {
     let mut said = server::Said::default();
     let ask = |path: &str| call::json(address, asked.wire(), path, PATIENCE);
-    if let Some(admin) = &config.admin {
-        match call::json(admin, predictd_protocol::gateway::detect::Wire::Http, "/status", PATIENCE) {
+    if let Some(admin) = Admin::of(config) {
+        match admin.ask("GET", "/status", PATIENCE) {
             Ok((http::StatusCode::OK, status)) => {
                 report.looked(Subject::Server, format!("GET /status of {admin}"));
                 said.status = Some(status);
@@ -260,7 +262,7 @@ fn of_server(config: &Config, address: &Address, asked: &Asked, report: &mut Rep
             Ok((status, _)) => {
                 report.unseen(Subject::Server, format!("{admin} answers GET /status by {status}"));
             }
-            Err(error) => report.unseen(Subject::Server, format!("GET /status of {admin}: {error:#}")),
+            Err(silence) => report.unseen(Subject::Server, format!("GET /status: {silence}")),
         }
     }
     if said.status.is_none() {
@@ -363,7 +365,7 @@ fn explain_lines(line: &str, source: Source, nginx: &Nginx, json: bool) -> anyho
 /// What is wrong with the addresses that the lines name, and with nginx's configuration.
 fn state_now(known: &[Explanation], nginx: &Nginx, asked: &Asked) -> Report {
     let mut report = Report::default();
-    let accounts = Accounts::read();
+    let accounts = Accounts::System;
     let mut addresses: Vec<Address> =
         known.iter().filter_map(|explanation| explanation.upstream.as_ref()?.address()).collect();
     addresses.dedup();

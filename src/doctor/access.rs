@@ -252,6 +252,6 @@ mod tests {
         let who = who(65534, &[65534]);
         let stop = stops(&steps, &who).next().unwrap();
         assert_eq!(stop.path, fs::canonicalize(folder.path()).unwrap());
-        assert!(stop.describe(&Accounts::read()).starts_with("drwx------ "));
+        assert!(stop.describe(&Accounts::System).starts_with("drwx------ "));
     }
 }

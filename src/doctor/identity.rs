@@ -1,5 +1,6 @@
 //! Who a process is to the kernel's eyes: user, groups; and whose eyes nginx's workers have.
 
+use crate::os::users;
 use std::{fs, path::Path};
 
 /// A user with all of its groups.
@@ -13,69 +14,49 @@ pub struct Identity {
     pub gids: Vec<u32>,
 }
 
-/// The accounts of the system, as two files have them.
-#[derive(Clone, Debug, Default)]
-pub struct Accounts {
-    passwd: String,
-    group: String,
+/// Which users and groups there are.
+#[derive(Clone, Debug)]
+pub enum Accounts {
+    /// Those of this system, wherever it keeps them: files, LDAP, systemd's dynamic users.
+    System,
+    /// Those of two texts.
+    #[cfg(test)]
+    Texts(tests::Texts),
 }
 
 impl Accounts {
-    /// Those of `/etc/passwd` and `/etc/group`; an account of a directory service is not among them.
-    #[must_use]
-    pub fn read() -> Self {
-        let read = |path| fs::read_to_string(path).unwrap_or_default();
-        Self { passwd: read("/etc/passwd"), group: read("/etc/group") }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn of(passwd: &str, group: &str) -> Self {
-        Self { passwd: passwd.into(), group: group.into() }
-    }
-
     /// What `initgroups` would give a process that becomes `user`; nginx takes `group` for the first, if it is given.
     #[must_use]
     pub fn identity(&self, user: &str, group: Option<&str>) -> Option<Identity> {
-        let mut fields = lines(&self.passwd).find(|fields| fields[0] == user)?.into_iter().skip(2);
-        let (uid, own): (u32, u32) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-        let first = match group {
-            Some(group) => self.group_id(group)?,
-            None => own,
+        let (uid, gids) = match self {
+            Self::System => users::membership(user, group)?,
+            #[cfg(test)]
+            Self::Texts(texts) => texts.membership(user, group)?,
         };
-        let mut gids = vec![first];
-        for fields in lines(&self.group) {
-            let member = fields.get(3).is_some_and(|members| members.split(',').any(|name| name == user));
-            gids.extend(fields.get(2).filter(|_| member).and_then(|gid| gid.parse::<u32>().ok()));
-        }
-        gids.dedup();
         Some(Identity { name: user.to_owned(), uid, gids })
-    }
-
-    fn group_id(&self, name: &str) -> Option<u32> {
-        lines(&self.group).find(|fields| fields[0] == name)?.get(2)?.parse().ok()
     }
 
     /// A user's name, or its number.
     #[must_use]
     pub fn user_name(&self, uid: u32) -> String {
-        name_of(&self.passwd, uid)
+        let name = match self {
+            Self::System => users::user_name(uid),
+            #[cfg(test)]
+            Self::Texts(texts) => texts.user_name(uid),
+        };
+        name.unwrap_or_else(|| uid.to_string())
     }
 
     /// A group's name, or its number.
     #[must_use]
     pub fn group_name(&self, gid: u32) -> String {
-        name_of(&self.group, gid)
+        let name = match self {
+            Self::System => users::group_name(gid),
+            #[cfg(test)]
+            Self::Texts(texts) => texts.group_name(gid),
+        };
+        name.unwrap_or_else(|| gid.to_string())
     }
-}
-
-fn lines(text: &str) -> impl Iterator<Item = Vec<&str>> {
-    text.lines().map(|line| line.split(':').collect())
-}
-
-fn name_of(text: &str, id: u32) -> String {
-    let id = id.to_string();
-    let found = lines(text).find(|fields| fields.get(2) == Some(&&*id)).map(|fields| fields[0].to_owned());
-    found.unwrap_or(id)
 }
 
 /// What `/proc/PID/status` says of a process.
@@ -128,8 +109,54 @@ pub fn process(pid: u32, accounts: &Accounts) -> Option<Process> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Accounts as `/etc/passwd` and `/etc/group` have them.
+    #[derive(Clone, Debug)]
+    pub struct Texts {
+        passwd: &'static str,
+        group: &'static str,
+    }
+
+    impl Accounts {
+        pub(crate) const fn of(passwd: &'static str, group: &'static str) -> Self {
+            Self::Texts(Texts { passwd, group })
+        }
+    }
+
+    impl Texts {
+        pub(super) fn membership(&self, user: &str, group: Option<&str>) -> Option<(u32, Vec<u32>)> {
+            let number = |fields: &[&str], at: usize| fields.get(at)?.parse::<u32>().ok();
+            let known = lines(self.passwd).find(|fields| fields[0] == user)?;
+            let first = match group {
+                Some(group) => number(&lines(self.group).find(|fields| fields[0] == group)?, 2)?,
+                None => number(&known, 3)?,
+            };
+            let has = |fields: &Vec<&str>| {
+                fields.get(3).is_some_and(|members| members.split(',').any(|name| name == user))
+            };
+            let others = lines(self.group).filter(has).filter_map(|fields| number(&fields, 2));
+            Some((number(&known, 2)?, [first].into_iter().chain(others).collect()))
+        }
+
+        pub(super) fn user_name(&self, uid: u32) -> Option<String> {
+            name_of(self.passwd, uid)
+        }
+
+        pub(super) fn group_name(&self, gid: u32) -> Option<String> {
+            name_of(self.group, gid)
+        }
+    }
+
+    fn lines(text: &str) -> impl Iterator<Item = Vec<&str>> {
+        text.lines().map(|line| line.split(':').collect())
+    }
+
+    fn name_of(text: &str, id: u32) -> Option<String> {
+        let id = id.to_string();
+        lines(text).find(|fields| fields.get(2) == Some(&&*id)).map(|fields| fields[0].to_owned())
+    }
 
     #[test]
     fn a_user_has_the_groups_that_name_it() {
@@ -142,15 +169,22 @@ mod tests {
         assert_eq!(accounts.identity("www-data", Some("adm")).unwrap().gids, [4, 990]);
         assert_eq!(accounts.identity("nobody", None), None);
         assert_eq!((accounts.user_name(33), accounts.group_name(7)), ("www-data".into(), "7".into()));
+        let system = Accounts::System;
+        let root = system.identity("root", None).unwrap();
+        assert_eq!(Some((root.uid, root.gids)), users::membership("root", None));
+        assert_eq!(
+            (system.user_name(0), system.group_name(4_000_000_000)),
+            ("root".into(), "4000000000".into())
+        );
     }
 
     #[test]
     fn a_process_says_who_it_is() {
         let status = "Name:\tnginx\nUid:\t0\t33\t33\t33\nGid:\t33\t33\t33\t33\nGroups:\t33 990 \n";
-        let identity = of_status(status, &Accounts::default()).unwrap();
+        let identity = of_status(status, &Accounts::System).unwrap();
         assert_eq!((identity.uid, &identity.gids[..]), (33, &[33, 990][..]));
-        assert!(of_status("Uid:\tx", &Accounts::default()).is_none());
-        let own = process(std::process::id(), &Accounts::read()).unwrap();
+        assert!(of_status("Uid:\tx", &Accounts::System).is_none());
+        let own = process(std::process::id(), &Accounts::System).unwrap();
         assert!(!own.command.is_empty());
     }
 }

@@ -1,8 +1,8 @@
 //! What number an account has, as the system's own databases tell: /etc/passwd, LDAP, systemd's dynamic users.
 
 use super::account::Account;
-use nix::unistd::{Group, User};
-use std::io;
+use nix::unistd::{Gid, Group, User, getgrouplist};
+use std::{ffi::CString, io};
 
 /// Why an account has no number.
 #[derive(Debug, thiserror::Error)]
@@ -47,13 +47,36 @@ fn id(
     }
 }
 
+/// The number of a user and those of all its groups, as a process has them that becomes it: `initgroups(3)`. The first is
+/// `group` if that is given, else the user's own.
+#[must_use]
+pub fn membership(user: &str, group: Option<&str>) -> Option<(u32, Vec<u32>)> {
+    let known = User::from_name(user).ok()??;
+    let first = match group {
+        Some(group) => Group::from_name(group).ok()??.gid,
+        None => known.gid,
+    };
+    let all = getgrouplist(&CString::new(user).ok()?, first).ok()?;
+    let others = all.into_iter().filter(|gid| *gid != first);
+    Some((known.uid.as_raw(), [first].into_iter().chain(others).map(Gid::as_raw).collect()))
+}
+
+/// The name of a user, if it has one.
+#[must_use]
+pub fn user_name(user: u32) -> Option<String> {
+    User::from_uid(user.into()).ok().flatten().map(|known| known.name)
+}
+
+/// The name of a group, if it has one.
+#[must_use]
+pub fn group_name(group: u32) -> Option<String> {
+    Group::from_gid(group.into()).ok().flatten().map(|known| known.name)
+}
+
 /// A user for a log line: its name if it has one, and its number.
 #[must_use]
 pub fn describe(user: u32) -> String {
-    match User::from_uid(user.into()) {
-        Ok(Some(known)) => format!("{} ({user})", known.name),
-        Ok(None) | Err(_) => user.to_string(),
-    }
+    user_name(user).map_or_else(|| user.to_string(), |name| format!("{name} ({user})"))
 }
 
 #[cfg(test)]
@@ -69,7 +92,30 @@ mod tests {
         let unknown = user_id(&name("no-such-user")).unwrap_err().to_string();
         assert_eq!(unknown, "there is no user 'no-such-user' on this system");
         assert!(group_id(&name("no-such-group")).is_err());
+        assert_eq!((user_name(0), group_name(0)), (Some("root".into()), Some("root".into())));
+        assert_eq!((user_name(4_000_000_000), group_name(4_000_000_000)), (None, None));
         assert_eq!(describe(0), "root (0)");
         assert_eq!(describe(4_000_000_000), "4000000000");
+    }
+    #[test]
+    fn a_user_has_the_groups_that_a_process_of_it_would_have() {
+        let (uid, gids) = membership("root", None).unwrap();
+        assert_eq!((uid, gids[0]), (0, 0));
+        let output = std::process::Command::new("id").args(["-G", "root"]).output().unwrap();
+        let mut real: Vec<u32> = String::from_utf8(output.stdout)
+            .unwrap()
+            .split_whitespace()
+            .map(|gid| gid.parse().unwrap())
+            .collect();
+        let mut found = gids.clone();
+        real.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, real);
+        let daemon = group_id(&Account::Name("daemon".into())).unwrap();
+        let (_, gids) = membership("root", Some("daemon")).unwrap();
+        assert_eq!(gids[0], daemon);
+        assert_eq!(membership("no-such-user", None), None);
+        assert_eq!(membership("root", Some("no-such-group")), None);
+        assert_eq!(membership("a\0b", None), None);
     }
 }

@@ -161,7 +161,7 @@ fn real_sockets_are_seen_as_they_are() {
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let path = folder.path().join("s.sock");
     let address = Address::Unix(path.clone());
-    let accounts = Accounts::read();
+    let accounts = Accounts::System;
     let seen = || look(&address, Wires::ALL, &accounts);
     assert_eq!((seen().answer, seen().missing.is_some()), (Answer::Absent, true));
     fs::write(&path, "").unwrap();
