@@ -267,7 +267,7 @@ fn of_server(config: &Config, address: &Address, asked: &Asked, report: &mut Rep
     }
     if said.status.is_none() {
         report.looked(Subject::Server, format!("each model's ready and statistics, by {address}"));
-        for name in &asked.models {
+        for (name, _) in &asked.models {
             if let Ok((status, answer)) = ask(&format!("/v2/models/{name}/ready"))
                 && !status.is_success()
             {
@@ -278,7 +278,7 @@ fn of_server(config: &Config, address: &Address, asked: &Asked, report: &mut Rep
     }
     said.statistics =
         ask("/v2/models/stats").ok().filter(|(status, _)| status.is_success()).map(|(_, all)| all);
-    report.add(server::findings(&said, asked.deadline.0.as_secs_f64() * 1e3));
+    report.add(server::findings(&said, |model| asked.deadline_of(model)));
     report.unseen(
         Subject::Models,
         "the files, which predictd check would load: the running server has its own",

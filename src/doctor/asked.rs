@@ -27,7 +27,7 @@ pub struct Asked {
     pub connections: u64,
     /// `limits.idle_timeout`
     pub idle_timeout: Duration,
-    /// The longest of all models, and whose it is.
+    /// The longest of all models, and whose it is where that is not the one of `[defaults]`.
     pub deadline: (Duration, Option<String>),
     /// Runs at a time.
     pub workers: usize,
@@ -35,8 +35,8 @@ pub struct Asked {
     pub workers_asked: Option<usize>,
     /// The most rows that a run takes.
     pub max_rows: usize,
-    /// The models' names.
-    pub models: Vec<String>,
+    /// Each model's name and deadline.
+    pub models: Vec<(String, Duration)>,
     /// `onnxruntime.providers`, by ONNX Runtime's names.
     pub providers: Vec<&'static str>,
     /// Bytes of all model files.
@@ -48,16 +48,13 @@ impl Asked {
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let default = Model::parse("", "defaults", &config.defaults).unwrap_or_default();
-        let (mut deadline, mut max_rows, mut weights) = ((default.deadline.0, None), 1, 0);
+        let (mut max_rows, mut weights) = (1, 0);
         let mut models = Vec::new();
         for folder in folders(config) {
-            models.push(folder.name.to_string());
             let text = folder.settings.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
             let model = Model::parse(&text.unwrap_or_default(), "model.toml", &config.defaults);
             let model = model.unwrap_or_else(|_| default.clone());
-            if model.deadline.0 > deadline.0 {
-                deadline = (model.deadline.0, Some(folder.name.to_string()));
-            }
+            models.push((folder.name.to_string(), model.deadline.0));
             max_rows = max_rows.max(model.batch.max_rows.get());
             let size = |path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
             weights += folder.versions.last().map_or(0, |(_, path)| size(path));
@@ -73,7 +70,7 @@ impl Asked {
             in_flight: config.limits.in_flight,
             connections: config.limits.connections.into(),
             idle_timeout: config.limits.idle_timeout,
-            deadline,
+            deadline: longest(&models, default.deadline.0),
             workers: config.workers.count.unwrap_or(workers),
             workers_asked: config.workers.count,
             max_rows,
@@ -95,6 +92,12 @@ impl Asked {
         self.wires.iter().next().unwrap_or(Wire::Uwsgi)
     }
 
+    /// How long a model's requests may take, if the configuration knows the model.
+    #[must_use]
+    pub fn deadline_of(&self, model: &str) -> Option<Duration> {
+        self.models.iter().find(|(name, _)| name == model).map(|(_, deadline)| *deadline)
+    }
+
     /// How long nginx must wait so that it is predictd that says 504: half a minute longer.
     #[must_use]
     pub fn read_timeout(&self) -> Duration {
@@ -109,6 +112,14 @@ impl Asked {
             Some(model) => format!("{} of model '{model}'", seconds(*time)),
             None => seconds(*time),
         }
+    }
+}
+
+/// The longest deadline; where there are no models, the one that they would have.
+fn longest(models: &[(String, Duration)], default: Duration) -> (Duration, Option<String>) {
+    match models.iter().max_by_key(|(_, deadline)| *deadline) {
+        Some((name, deadline)) if *deadline != default => (*deadline, Some(name.clone())),
+        _ => (default, None),
     }
 }
 
@@ -164,9 +175,41 @@ impl Asked {
             workers: 2,
             workers_asked: None,
             max_rows: 8,
-            models: vec!["iris".into()],
+            models: vec![("iris".into(), Duration::from_secs(30))],
             providers: vec!["cpu"],
             weights: 100 << 20,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Overrides};
+
+    #[test]
+    fn each_model_has_its_own_deadline_and_the_longest_is_one_of_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, models) = (folder.path().join("predictd.toml"), folder.path().join("models"));
+        std::fs::write(&file, format!("models = '{}'\n[defaults]\ndeadline = '40s'", models.display()))
+            .unwrap();
+        let asked =
+            || Asked::of(&config::load(Some(&file), std::iter::empty(), Overrides::default()).unwrap());
+        let model = |name: &str, settings: &str| {
+            std::fs::create_dir_all(models.join(name)).unwrap();
+            std::fs::write(models.join(name).join("model.onnx"), "").unwrap();
+            std::fs::write(models.join(name).join("model.toml"), settings).unwrap();
+        };
+        std::fs::create_dir(&models).unwrap();
+        assert_eq!((asked().deadline_text(), asked().deadline_of("fast")), ("40s".into(), None));
+        model("fast", "deadline = '2s'");
+        assert_eq!(asked().deadline_text(), "2s of model 'fast'");
+        assert_eq!(asked().read_timeout(), Duration::from_secs(32));
+        model("usual", "");
+        assert_eq!(asked().deadline_text(), "40s");
+        model("slow", "deadline = '90s'");
+        assert_eq!(asked().deadline_text(), "90s of model 'slow'");
+        let deadlines = ["fast", "usual", "slow", "other"].map(|name| asked().deadline_of(name));
+        assert_eq!(deadlines, [Some(2), Some(40), Some(90), None].map(|one| one.map(Duration::from_secs)));
     }
 }

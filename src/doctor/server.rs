@@ -2,6 +2,7 @@
 
 use super::{Finding, Subject};
 use serde_json::Value;
+use std::time::Duration;
 
 const SERVER: Subject = Subject::Server;
 
@@ -20,9 +21,9 @@ pub struct Said {
 const FAILING: f64 = 0.1;
 const ENOUGH: u64 = 10;
 
-/// Everything that is wrong.
+/// Everything that is wrong; `deadline_of` knows the models' deadlines.
 #[must_use]
-pub fn findings(said: &Said, deadline_ms: f64) -> Vec<Finding> {
+pub fn findings(said: &Said, deadline_of: impl Fn(&str) -> Option<Duration>) -> Vec<Finding> {
     let mut found = Vec::new();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     if let Some(status) = &said.status {
@@ -68,7 +69,7 @@ pub fn findings(said: &Said, deadline_ms: f64) -> Vec<Finding> {
         found.push(if reason.contains("closed") { closed(name, reason) } else { unavailable(name, reason) });
     }
     for model in said.statistics.iter().flat_map(|all| all["model_stats"].as_array()).flatten() {
-        found.extend(statistics(model, deadline_ms));
+        found.extend(statistics(model, &deadline_of));
     }
     found
 }
@@ -96,7 +97,7 @@ fn unavailable(name: &str, reason: &str) -> Finding {
 }
 
 /// Means over the server's life, of Triton's statistics.
-fn statistics(model: &Value, deadline_ms: f64) -> Option<Finding> {
+fn statistics(model: &Value, deadline_of: impl Fn(&str) -> Option<Duration>) -> Option<Finding> {
     let name = model["name"].as_str()?;
     let stats = &model["inference_stats"];
     let count = |what: &str| stats[what]["count"].as_u64().unwrap_or_default();
@@ -114,6 +115,7 @@ fn statistics(model: &Value, deadline_ms: f64) -> Option<Finding> {
                 .fix(format!("predictd status; grep {name} the-access-log")),
         );
     }
+    let deadline_ms = deadline_of(name)?.as_secs_f64() * 1e3;
     let run = mean("compute_infer").filter(|run| good >= 1 && *run > deadline_ms / 2.0)?;
     Some(
         SERVER
@@ -136,8 +138,13 @@ mod tests {
     use serde_json::json;
 
     fn check(said: &Said, expected: &[&str]) {
+        let deadline_of = |name: &str| match name {
+            "m" => Some(Duration::from_secs(30)),
+            "fast" => Some(Duration::from_secs(1)),
+            _ => None,
+        };
         let found: Vec<String> =
-            findings(said, 30_000.0).iter().map(|one| format!("{}: {}", one.name, one.what)).collect();
+            findings(said, deadline_of).iter().map(|one| format!("{}: {}", one.name, one.what)).collect();
         assert_eq!(found, expected);
     }
 
@@ -179,6 +186,14 @@ mod tests {
             &said(json!({ "success": of(4, 1), "compute_infer": of(4, 20_000) })),
             &["slow: a run of model 'm' takes 20000 ms; its deadline is 30000 ms"],
         );
+        // Each against its own deadline, and one that the configuration does not know against none.
+        let two = |first: &str, second: &str| {
+            let stats = json!({ "success": of(4, 800), "compute_infer": of(4, 800) });
+            let models = [first, second].map(|name| json!({ "name": name, "inference_stats": stats }));
+            Said { statistics: Some(json!({ "model_stats": models })), ..Said::default() }
+        };
+        check(&two("m", "fast"), &["slow: a run of model 'fast' takes 800 ms; its deadline is 1000 ms"]);
+        check(&two("m", "unknown"), &[]);
         check(&Said::default(), &[]);
     }
 }
