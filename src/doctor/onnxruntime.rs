@@ -15,6 +15,28 @@ use std::{
 
 const RUNTIME: Subject = Subject::OnnxRuntime;
 
+/// Gets a package of pip's, and prints the path of its library. An environment of its own: Debian's pip refuses to install
+/// outside of one, and two packages with an ONNX Runtime overwrite each other.
+macro_rules! install {
+    ($package:literal) => {
+        concat!(
+            "python3 -m venv /opt/",
+            $package,
+            " && /opt/",
+            $package,
+            "/bin/pip install '",
+            $package,
+            ">=1.24,<1.29' && ls /opt/",
+            $package,
+            "/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*   # then [onnxruntime] library = \
+             \"what it prints\" (venv on Debian: apt-get install python3-venv)"
+        )
+    };
+}
+
+/// How to get an ONNX Runtime that is known to work.
+pub(super) const INSTALL: &str = install!("onnxruntime");
+
 /// What is to be seen.
 #[derive(Debug)]
 pub struct Seen {
@@ -148,7 +170,10 @@ pub fn findings(seen: &Seen, wanted: &[&str]) -> Vec<Finding> {
                 .error("needs", format!("ONNX Runtime needs {name}, which is nowhere"))
                 .at(format!("{user}: {}", names(&seen.missing)))
                 .why("The library cannot be opened, and predictd does not start.")
-                .fix(format!("apt-get install {}", package(name))),
+                .fix(package(name).map_or_else(
+                    || format!("apt-file search {name}   # which package has it; elsewhere: dnf provides '*/{name}'"),
+                    |package| format!("apt-get install {package}"),
+                )),
         );
     }
     for wanted in wanted.iter().filter(|wanted| **wanted != "cpu") {
@@ -159,10 +184,10 @@ pub fn findings(seen: &Seen, wanted: &[&str]) -> Vec<Finding> {
                     .error("provider", format!("the provider {wanted} is not in this ONNX Runtime"))
                     .at(path.display())
                     .why("Its library would lie beside it. Without it no model is loaded, unless fallback = true.")
-                    .fix(if *wanted == "cuda" || *wanted == "tensorrt" {
-                        "pip install onnxruntime-gpu   # instead of onnxruntime".to_owned()
-                    } else {
-                        format!("pip install onnxruntime-{wanted}   # instead of onnxruntime")
+                    .fix(match *wanted {
+                        "cuda" | "tensorrt" => install!("onnxruntime-gpu"),
+                        "migraphx" => install!("onnxruntime-migraphx"),
+                        _ => install!("onnxruntime-openvino"),
                     }),
             );
             continue;
@@ -206,13 +231,15 @@ fn stem(missing: &[(String, String)]) -> &str {
     missing.first().map_or("", |(name, _)| name.split(".so").next().unwrap_or_default())
 }
 
-/// Debian's package of a library that slim images leave out.
-fn package(name: &str) -> &'static str {
-    match name {
-        "libstdc++.so.6" => "libstdc++6",
-        "libgcc_s.so.1" => "libgcc-s1",
-        "libgomp.so.1" => "libgomp1",
-        _ => "libc6",
+/// Debian's package of a library that slim images leave out, or that everything needs.
+fn package(name: &str) -> Option<&'static str> {
+    match name.split(".so").next()? {
+        "libstdc++" => Some("libstdc++6"),
+        "libgcc_s" => Some("libgcc-s1"),
+        "libgomp" => Some("libgomp1"),
+        "libc" | "libm" | "libdl" | "libpthread" | "librt" => Some("libc6"),
+        linker if linker.starts_with("ld-linux") => Some("libc6"),
+        _ => None,
     }
 }
 
@@ -227,9 +254,7 @@ fn no_library(error: &LibraryError) -> Finding {
         other => other.to_string(),
     };
     let fix = match error {
-        LibraryError::NotFound(_) => {
-            "pip install 'onnxruntime>=1.24,<1.29'   # or name it in [onnxruntime] library".to_owned()
-        }
+        LibraryError::NotFound(_) => INSTALL.to_owned(),
         LibraryError::Damaged { path, .. } => format!("rm {}   # and fetch it again", path.display()),
         LibraryError::Unreadable(path, _) => format!("chmod a+r {}", path.display()),
     };
@@ -243,6 +268,11 @@ fn no_library(error: &LibraryError) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doctor::explain::explain;
+
+    fn none() -> Seen {
+        Seen { library: Ok("/x".into()), missing: Vec::new(), providers: Vec::new() }
+    }
 
     fn provider(name: &str, missing: &[&str]) -> Provider {
         let missing = missing.iter().map(|name| ((*name).to_owned(), "x.so".to_owned())).collect();
@@ -287,7 +317,40 @@ mod tests {
             providers: Vec::new(),
         };
         check(&slim, &[], &["error ONNX Runtime needs libstdc++.so.6, which is nowhere"]);
-        assert_eq!(findings(&slim, &[])[0].fix, "apt-get install libstdc++6");
+        for (name, fix) in [
+            ("libstdc++.so.6", "apt-get install libstdc++6"),
+            ("ld-linux-x86-64.so.2", "apt-get install libc6"),
+            ("libnuma.so.1", "apt-file search libnuma.so.1   # which package has it"),
+        ] {
+            let slim = Seen { missing: vec![(name.into(), "libonnxruntime.so".into())], ..none() };
+            assert!(findings(&slim, &[])[0].fix.starts_with(fix), "{name}");
+        }
+    }
+
+    /// Of every text that is to be run, not only of one.
+    #[test]
+    fn what_pip_is_to_install_is_pinned_and_in_an_environment_of_its_own() {
+        let lost = Seen { library: Err(LibraryError::NotFound(vec!["/x".into()])), ..none() };
+        let mut fixes: Vec<String> = findings(&lost, &[]).into_iter().map(|one| one.fix).collect();
+        for wanted in ["cuda", "tensorrt", "migraphx", "openvino"] {
+            let seen = none();
+            fixes.extend(findings(&seen, &[wanted]).into_iter().map(|one| one.fix));
+        }
+        fixes.extend(explain(&lost.library.unwrap_err().to_string()).map(|line| line.fix));
+        assert_eq!(fixes.len(), 6, "{fixes:?}");
+        for fix in &fixes {
+            let package =
+                fix.strip_prefix("python3 -m venv /opt/").and_then(|rest| rest.split(' ').next()).unwrap();
+            assert!(
+                fix.contains(&format!(" /opt/{package}/bin/pip install '{package}>=1.24,<1.29' ")),
+                "{fix}"
+            );
+        }
+        assert_eq!(fixes[0], fixes[5]);
+        assert!(
+            fixes[1].contains("onnxruntime-gpu") && fixes[4].contains("onnxruntime-openvino"),
+            "{fixes:?}"
+        );
     }
 
     #[test]

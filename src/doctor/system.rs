@@ -6,7 +6,10 @@ use super::{
     identity::Process,
     plural,
 };
-use crate::os::{cpus, memory};
+use crate::{
+    config::units::Size,
+    os::{cpus, memory},
+};
 use std::{fs, net::SocketAddr};
 
 const SYSTEM: Subject = Subject::System;
@@ -128,6 +131,9 @@ const OTHER_FILES: u64 = 64;
 /// What a server needs besides models and requests.
 const BASE_MEMORY: u64 = 64 << 20;
 
+/// Of requests, what a small server may hold at once.
+const LEAST_IN_FLIGHT: u64 = 128 << 20;
+
 /// Everything that is wrong.
 #[must_use]
 pub fn findings(seen: &Seen, asked: &Asked, aborts_ignored: bool) -> Vec<Finding> {
@@ -230,7 +236,18 @@ fn room(seen: &Seen, asked: &Asked) -> Option<Finding> {
     let in_flight = asked.in_flight.unwrap_or_else(|| (memory / 4).max(asked.body.saturating_mul(2)));
     // ONNX Runtime's own copy of what it has optimised comes to about a third.
     let weights = asked.weights.saturating_add(asked.weights / 3);
-    let needed = weights.saturating_add(in_flight).saturating_add(BASE_MEMORY);
+    let with = |in_flight: u64| weights.saturating_add(in_flight).saturating_add(BASE_MEMORY);
+    let needed = with(in_flight);
+    // Room for two bodies, as where it is not set: one alone would wait for the other.
+    let least = LEAST_IN_FLIGHT.max(asked.body.saturating_mul(2));
+    let fix = if least < in_flight && with(least) <= memory {
+        format!("in_flight = \"{}\"   # in [limits]; or more memory, or fewer models", Size(least))
+    } else {
+        format!(
+            "MemoryMax={}G   # in the systemd unit, on a machine that has it; or fewer models, or a smaller limits.body",
+            needed.next_multiple_of(1 << 30) >> 30
+        )
+    };
     (needed > memory).then(|| {
         SYSTEM
             .warning(
@@ -239,7 +256,7 @@ fn room(seen: &Seen, asked: &Asked) -> Option<Finding> {
             )
             .at(format!("models of {}, limits.in_flight of {}", whole(asked.weights), whole(in_flight)))
             .why("The kernel ends the server when the memory is used up.")
-            .fix("in_flight = \"128MiB\"   # in [limits]; or more memory, or fewer models")
+            .fix(fix)
     })
 }
 

@@ -59,6 +59,23 @@ fn workers_are_held_against_cores_and_quota() {
 }
 
 #[test]
+fn what_is_advised_where_memory_is_short_is_a_configuration_and_enough() {
+    let fix = |memory: u64, body: u64, weights: u64, in_flight: Option<u64>| {
+        let asked = Asked { body: body << 20, weights: weights << 20, in_flight, ..Asked::example() };
+        let found = findings(&Seen { memory: Some(memory << 20), ..healthy() }, &asked, false);
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].fix.split("   # ").next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(fix(512, 64, 100, Some(1 << 30)), "in_flight = \"128MiB\"");
+    // in_flight below body is no configuration.
+    assert_eq!(fix(1024, 200, 100, Some(1 << 30)), "in_flight = \"400MiB\"");
+    // No value of it would do.
+    assert_eq!(fix(256, 64, 300, Some(1 << 30)), "MemoryMax=2G");
+    assert_eq!(fix(128, 64, 100, Some(64 << 20)), "MemoryMax=1G");
+    assert_eq!(fix(1024, 900, 100, None), "MemoryMax=2G");
+}
+
+#[test]
 fn what_the_kernel_writes_is_read() {
     assert_eq!(
         open_files("Max open files            1024                 524288               files\n"),

@@ -1,6 +1,7 @@
 //! Lines of predictd's own log that deserve more than themselves.
 
 use super::Row;
+use crate::doctor::onnxruntime::INSTALL;
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -107,7 +108,7 @@ pub(super) const ROWS: &[Row] = &[
         has: &["ONNX Runtime's library is nowhere to be found"],
         what: "there is no ONNX Runtime",
         why: "It is a library of its own, and predictd opens it when it starts.",
-        fix: "pip install 'onnxruntime>=1.24,<1.29'   # or name it in [onnxruntime] library",
+        fix: INSTALL,
     },
     Row {
         has: &["requests are run one by one"],
