@@ -54,6 +54,21 @@ pub enum AclTag {
     Other,
 }
 
+/// By which rule of a file a user is judged, the first that fits: acl(5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// By none.
+    Root,
+    /// The first three bits, with a list and without.
+    Owner,
+    /// Entries of the list, for the user or for its groups.
+    Listed,
+    /// The middle three, where there is no list.
+    Group,
+    /// The last three.
+    Other,
+}
+
 impl Step {
     /// Looks at a path.
     ///
@@ -75,35 +90,40 @@ impl Step {
     /// Whether `who` has all of `wanted`.
     #[must_use]
     pub fn grants(&self, who: &Identity, wanted: u32) -> bool {
-        if who.uid == 0 {
-            return true;
-        }
         let has = |bits: u32| bits & wanted == wanted;
-        if self.acl.is_empty() {
-            return has(match () {
-                () if who.uid == self.uid => self.mode >> 6,
-                () if who.gids.contains(&self.gid) => self.mode >> 3,
-                () => self.mode,
-            });
+        let mask =
+            self.acl.iter().find(|entry| entry.tag == AclTag::Mask).map_or(7, |entry| entry.permissions);
+        match self.class(who) {
+            Class::Root => true,
+            Class::Owner => has(self.mode >> 6),
+            Class::Group => has(self.mode >> 3),
+            Class::Other => has(self.mode),
+            Class::Listed => self.listed(who).any(|permissions| has(permissions & mask)),
         }
-        let find = |wanted: AclTag| self.acl.iter().find(|entry| entry.tag == wanted);
-        let bits = |entry: Option<&AclEntry>| entry.map_or(0, |entry| entry.permissions);
-        let mask = find(AclTag::Mask).map_or(7, |entry| entry.permissions);
-        if who.uid == self.uid {
-            return has(bits(find(AclTag::Owner)));
+    }
+
+    /// By which of its rules `who` is judged.
+    #[must_use]
+    pub fn class(&self, who: &Identity) -> Class {
+        match () {
+            () if who.uid == 0 => Class::Root,
+            () if who.uid == self.uid => Class::Owner,
+            () if self.listed(who).next().is_some() => Class::Listed,
+            () if self.acl.is_empty() && who.gids.contains(&self.gid) => Class::Group,
+            () => Class::Other,
         }
-        if let Some(entry) = find(AclTag::User(who.uid)) {
-            return has(entry.permissions & mask);
-        }
-        let mut groups = self.acl.iter().filter(|entry| match entry.tag {
+    }
+
+    /// What the list's entries for `who` allow before the mask: that of the user alone, or those of all its groups.
+    fn listed(&self, who: &Identity) -> impl Iterator<Item = u32> {
+        let own = self.acl.iter().find(|entry| entry.tag == AclTag::User(who.uid));
+        let fits = move |entry: &&AclEntry| match entry.tag {
             AclTag::Group => who.gids.contains(&self.gid),
             AclTag::NamedGroup(gid) => who.gids.contains(&gid),
             _ => false,
-        });
-        if let Some(first) = groups.next() {
-            return has(first.permissions & mask) || groups.any(|entry| has(entry.permissions & mask));
-        }
-        has(bits(find(AclTag::Other)))
+        };
+        let groups = self.acl.iter().filter(move |entry| own.is_none() && fits(entry));
+        own.into_iter().chain(groups).map(|entry| entry.permissions)
     }
 
     /// What a client of a socket has to have here.

@@ -29,6 +29,9 @@ const SOCKET: Subject = Subject::Socket;
 /// The longest path that a Unix socket can have: `sun_path` with its final zero.
 pub const PATH_MAX: usize = 107;
 
+/// Where to listen instead: the place that is made for it.
+const ELSEWHERE: &str = "unix:/run/predictd/predictd.sock";
+
 /// What is to be seen of an address.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -121,7 +124,7 @@ pub fn findings(
                 .warning("abstract", format!("nginx cannot connect to {}", seen.address))
                 .at("listen")
                 .why("It takes the name for a file's; only other clients can use such a socket.")
-                .fix("listen = [\"unix:/run/predictd/predictd.sock\"]"),
+                .fix(format!("listen = [\"{ELSEWHERE}\"]")),
         );
     }
     if let Some(finding) = too_long(&seen.address) {
@@ -146,7 +149,7 @@ fn too_long(address: &Address) -> Option<Finding> {
             )
             .at(address)
             .why("The kernel has no room for more: nobody can listen or connect there.")
-            .fix("listen = [\"unix:/run/predictd/predictd.sock\"]")
+            .fix(format!("listen = [\"{ELSEWHERE}\"]"))
     })
 }
 

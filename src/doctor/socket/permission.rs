@@ -1,15 +1,16 @@
 //! Whether nginx's user gets to the socket: by the bits on the way, and past predictd's own list.
 
-use super::{SOCKET, Seen, Visitors};
+use super::{ELSEWHERE, SOCKET, Seen, Visitors};
 use crate::{
     doctor::{
         Finding,
-        access::{self, Step},
+        access::{self, Class, Step},
         asked::Asked,
         identity::{Accounts, Identity},
     },
     os::{account::Account, socket::Address},
 };
+use std::path::Path;
 
 /// Whether nginx's user gets there.
 #[must_use]
@@ -31,7 +32,7 @@ pub fn permission(seen: &Seen, visitors: &Visitors, accounts: &Accounts) -> Opti
                      (13: Permission denied).",
                     who.name
                 ))
-                .fix(opening(&stops, who, accounts)),
+                .fix(opening(&seen.way, who, accounts)),
         );
     }
     let running = visitors.running.as_ref()?;
@@ -84,24 +85,61 @@ pub(super) fn turned_away(
 }
 
 /// How to let `who` through: commands that can be run together, and what only a setting does.
-fn opening(stops: &[&Step], who: &Identity, accounts: &Accounts) -> String {
+fn opening(way: &[Step], who: &Identity, accounts: &Accounts) -> String {
+    let homes = |step: &&Step| step.class(who) != Class::Owner && is_home(&step.path);
+    if let Some(home) = access::stops(way, who).find(homes) {
+        return format!(
+            "listen = [\"{ELSEWHERE}\"]   # {} is not for others to enter; nginx has to pass there too",
+            home.path.display()
+        );
+    }
     let mut commands = Vec::new();
-    for step in stops {
-        let path = step.path.display();
-        // Root's own group would open much more.
-        let command = if step.mode >> 3 & step.needed() == step.needed() && step.gid != 0 {
-            format!("usermod -aG {} {} && nginx -s reload", accounts.group_name(step.gid), who.name)
-        } else if step.is_folder {
-            format!("chmod o+x {path}")
-        } else {
-            let group = who.gids.first().map(|gid| accounts.group_name(*gid)).unwrap_or_default();
-            format!(
-                "chgrp {group} {path} && chmod 660 {path}   # to last: [socket] group = \"{group}\", mode = \"0660\""
-            )
-        };
-        if !commands.contains(&command) {
-            commands.push(command);
+    // Whoever joins a group is judged by its bits everywhere.
+    let mut joined = who.clone();
+    for step in access::stops(way, who).filter(|step| group_would_do(step, who)) {
+        if !joined.gids.contains(&step.gid) {
+            joined.gids.push(step.gid);
+            commands.push(format!("usermod -aG {} {}", accounts.group_name(step.gid), who.name));
         }
     }
+    if !commands.is_empty() {
+        commands.push("nginx -s reload".to_owned());
+    }
+    commands.extend(access::stops(way, &joined).map(|step| granting(step, &joined, accounts)));
     commands.join(" && ")
+}
+
+/// Whether the group's members may what `who` may not. Root's own group would open much more.
+fn group_would_do(step: &Step, who: &Identity) -> bool {
+    let bits = step.mode >> 3 & step.needed();
+    step.class(who) == Class::Other && step.acl.is_empty() && bits == step.needed() && step.gid != 0
+}
+
+/// A folder of a user's own, which stays closed to others: what is in it is not for nginx.
+fn is_home(path: &Path) -> bool {
+    let above = path.parent();
+    path == Path::new("/root") || ["/home", "/run/user"].iter().any(|homes| above == Some(Path::new(homes)))
+}
+
+/// What gives `who` the right that it has not, by the rule that refuses it.
+fn granting(step: &Step, who: &Identity, accounts: &Accounts) -> String {
+    let (path, name) = (step.path.display(), &who.name);
+    let letter = if step.is_folder { 'x' } else { 'w' };
+    let group = who.gids.first().map(|gid| accounts.group_name(*gid)).unwrap_or_default();
+    // The file of a socket is made anew at each start; it comes last on the way, and so does the remark.
+    let mode = if step.is_folder { "" } else { "   # to last: [socket] mode = \"0660\"" };
+    match step.class(who) {
+        Class::Owner => format!("chmod u+{letter} {path}{mode}"),
+        Class::Group => format!("chmod g+{letter} {path}{mode}"),
+        Class::Listed | Class::Other if !step.acl.is_empty() => {
+            let entry = format!("u:{name}:{}", if step.is_folder { "x" } else { "rw" });
+            let folder = step.path.parent().filter(|_| !step.is_folder);
+            let to_last = folder.map(|folder| format!(" && setfacl -d -m {entry} {}", folder.display()));
+            format!("setfacl -m {entry} {path}{}", to_last.unwrap_or_default())
+        }
+        _ if step.is_folder => format!("chmod o+x {path}"),
+        _ => format!(
+            "chgrp {group} {path} && chmod 660 {path}   # to last: [socket] group = \"{group}\", mode = \"0660\""
+        ),
+    }
 }

@@ -1,6 +1,8 @@
 //! A table of what is seen of a socket, and what is said of it; and real sockets in each state.
 
 use super::*;
+use crate::doctor::access::{AclEntry, AclTag};
+use proptest::prelude::*;
 use std::os::unix::{fs::PermissionsExt, net::UnixListener};
 
 const PATH: &str = "/run/predictd/predictd.sock";
@@ -96,6 +98,82 @@ fn what_keeps_nginx_out_is_named_with_the_way_to_let_it_in() {
     );
     check(&of(0o755, 0o660, 990), &visitors(&[33, 990], Some(&[33])), "permission-stale", "nginx -s reload");
     assert_eq!(found(&of(0o755, 0o666, 990), &stranger, 4096), []);
+}
+
+#[test]
+fn the_right_is_given_by_the_rule_that_refuses_it() {
+    let www = visitors(&[33], None);
+    let of = |way: Vec<Step>| Seen { way, ..healthy() };
+    let folder =
+        |mode, uid, gid| of(vec![step("/run/predictd", mode, uid, gid), step(PATH, 0o666, 990, 990)]);
+    // o+x would change nothing for the owner and for members.
+    check(&folder(0o077, 33, 990), &www, "permission", "chmod u+x /run/predictd");
+    check(&folder(0o707, 990, 33), &www, "permission", "chmod g+x /run/predictd");
+    let socket = |mode, uid, gid| of(vec![step(PATH, mode, uid, gid)]);
+    check(&socket(0o066, 33, 990), &www, "permission", "chmod u+w /run/predictd/predictd.sock   # to last: ");
+    check(&socket(0o606, 990, 33), &www, "permission", "chmod g+w /run/predictd/predictd.sock   # to last: ");
+    // A member of the socket's group is one in its folder too, and may lose there what others have.
+    let lost = of(vec![step("/run/predictd", 0o705, 990, 990), step(PATH, 0o660, 990, 990)]);
+    let both = "usermod -aG predictd www-data && nginx -s reload && chmod g+x /run/predictd";
+    check(&lost, &www, "permission", both);
+    let mut listed = folder(0o750, 990, 990);
+    listed.way[0].acl = vec![
+        AclEntry { tag: AclTag::Owner, permissions: 7 },
+        AclEntry { tag: AclTag::Group, permissions: 5 },
+        AclEntry { tag: AclTag::Mask, permissions: 5 },
+        AclEntry { tag: AclTag::Other, permissions: 0 },
+    ];
+    check(&listed, &www, "permission", "setfacl -m u:www-data:x /run/predictd");
+    listed.way[0].acl.push(AclEntry { tag: AclTag::User(33), permissions: 4 });
+    check(&listed, &www, "permission", "setfacl -m u:www-data:x /run/predictd");
+    for home in ["/root", "/home/alice", "/run/user/1000"] {
+        let inside = of(vec![step(home, 0o700, 990, 990), step(&format!("{home}/p.sock"), 0o666, 990, 990)]);
+        check(&inside, &www, "permission", "listen = [\"unix:/run/predictd/predictd.sock\"]   # ");
+    }
+    let deeper =
+        of(vec![step("/home/alice/app", 0o700, 990, 990), step("/home/alice/app/p.sock", 0o666, 990, 990)]);
+    check(&deeper, &www, "permission", "chmod o+x /home/alice/app");
+}
+
+/// Does to steps and to a user what commands would do.
+fn follow(fix: &str, way: &mut [Step], who: &mut Identity) {
+    let group = |name: &str| if name == "www-data" { 33 } else { name.parse().unwrap_or(990) };
+    for command in fix.split("   # ").next().unwrap_or_default().split(" && ") {
+        let words: Vec<&str> = command.split(' ').collect();
+        let step = way.iter_mut().find(|step| words.last() == Some(&step.path.to_str().unwrap_or_default()));
+        match (&words[..], step) {
+            (["usermod", "-aG", name, _], _) => who.gids.push(group(name)),
+            (["nginx", ..], _) => {}
+            (["chgrp", name, _], Some(step)) => step.gid = group(name),
+            (["chmod", change, _], Some(step)) => match change.split_once('+') {
+                Some((class, right)) => {
+                    let right = if right == "x" { 1 } else { 2 };
+                    let place = ["o", "g", "u"].iter().position(|one| *one == class).unwrap();
+                    step.mode |= right << (place * 3);
+                }
+                None => step.mode = u32::from_str_radix(change, 8).unwrap(),
+            },
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_way_is_open_once_the_advice_is_followed(
+        modes in prop::array::uniform3(0u32..0o1000),
+        owners in prop::array::uniform3(prop::sample::select(vec![0u32, 33, 990])),
+        groups in prop::array::uniform3(prop::sample::select(vec![0u32, 33, 990, 7])),
+    ) {
+        let paths = ["/run", "/run/predictd", PATH];
+        let way: Vec<Step> = (0..3).map(|at| step(paths[at], modes[at], owners[at], groups[at])).collect();
+        let mut seen = Seen { way, ..healthy() };
+        let mut www = visitors(&[33], None);
+        if let Some(finding) = found(&seen, &www, 4096).iter().find(|one| one.name == "permission") {
+            follow(&finding.fix, &mut seen.way, www.configured.as_mut().unwrap());
+            prop_assert_eq!(found(&seen, &www, 4096), []);
+        }
+    }
 }
 
 #[test]
