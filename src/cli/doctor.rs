@@ -193,7 +193,7 @@ fn of_sockets(
     let somaxconn = socket::somaxconn();
     let (mut answers, mut process) = (None, None);
     for address in &asked.listen {
-        let seen = socket::look(address, asked.wires, accounts);
+        let seen = socket::look(address, asked, accounts);
         let who = visitors.configured.as_ref().or(visitors.running.as_ref());
         let eyes = who.map_or("nginx's user is not known".into(), |who| format!("for nginx as {}", who.name));
         match &seen.address {
@@ -209,8 +209,18 @@ fn of_sockets(
                 format!("{}: we may not look there (try as root)", hidden.display()),
             );
         }
-        if seen.answer == Answer::Denied {
-            report.unseen(Subject::Socket, format!("{address}: we may not connect ourselves (try as root)"));
+        match seen.answer {
+            Answer::Denied => {
+                report.unseen(
+                    Subject::Socket,
+                    format!("{address}: we may not connect ourselves (try as root)"),
+                );
+            }
+            Answer::TurnedAway => report.unseen(
+                Subject::Socket,
+                format!("{address}: who answers; socket.allow_users does not name us (try as root)"),
+            ),
+            _ => {}
         }
         report.add(socket::findings(&seen, visitors, asked, somaxconn, accounts));
         if seen.answer == Answer::Predictd {

@@ -84,6 +84,15 @@ pub struct Process {
     pub identity: Identity,
 }
 
+impl Process {
+    /// Whether it is this program.
+    #[must_use]
+    pub fn is_predictd(&self) -> bool {
+        let program = self.command.split(' ').next().unwrap_or_default();
+        Path::new(program).file_name().is_some_and(|name| name == "predictd")
+    }
+}
+
 /// All processes of which the command line passes `wanted`.
 #[must_use]
 pub fn processes(accounts: &Accounts, wanted: impl Fn(&str) -> bool) -> Vec<Process> {
@@ -185,6 +194,15 @@ pub(crate) mod tests {
         assert_eq!((identity.uid, &identity.gids[..]), (33, &[33, 990][..]));
         assert!(of_status("Uid:\tx", &Accounts::System).is_none());
         let own = process(std::process::id(), &Accounts::System).unwrap();
-        assert!(!own.command.is_empty());
+        assert!(!own.command.is_empty() && !own.is_predictd());
+        for (command, is) in [
+            ("/usr/bin/predictd serve --config /etc/predictd/predictd.toml", true),
+            ("predictd", true),
+            ("uwsgi --ini predictd", false),
+            ("/opt/predictd/venv/bin/python x", false),
+            ("", false),
+        ] {
+            assert_eq!(Process { command: command.into(), ..own.clone() }.is_predictd(), is, "{command}");
+        }
     }
 }

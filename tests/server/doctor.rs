@@ -319,6 +319,17 @@ fn who_holds_the_port_is_named() {
 }
 
 #[test]
+fn a_predictd_with_other_settings_is_not_taken_for_a_stranger() {
+    let server = Server::with("wires = ['http']");
+    let (_, report) = doctor(&["--listen", &listen(&server), "--models", source("models").to_str().unwrap()]);
+    let found = finding(&report, "other-settings");
+    let holder = format!("process {} (", server.process.id());
+    assert!(found["where"].as_str().unwrap().starts_with(&holder), "{found}");
+    assert!(found["fix"].as_str().unwrap().starts_with("systemctl restart predictd"), "{found}");
+    assert!(!report.to_string().contains("kill "), "{report:#}");
+}
+
+#[test]
 fn mistakes_in_the_configuration_and_a_missing_library_are_findings() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("predictd.toml");

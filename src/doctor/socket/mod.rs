@@ -17,7 +17,6 @@ use crate::os::{
     listening::{self, At, Listening},
     socket::Address,
 };
-use predictd_protocol::gateway::detect::Wires;
 use std::{
     fs, io,
     os::unix::ffi::OsStrExt,
@@ -62,7 +61,7 @@ pub struct Visitors {
 
 /// Looks at an address, and tries a connection.
 #[must_use]
-pub fn look(address: &Address, wires: Wires, accounts: &Accounts) -> Seen {
+pub fn look(address: &Address, asked: &Asked, accounts: &Accounts) -> Seen {
     let (way, stopped) = match address {
         Address::Unix(path) => access::way_to(path),
         _ => (Vec::new(), None),
@@ -74,7 +73,25 @@ pub fn look(address: &Address, wires: Wires, accounts: &Accounts) -> Seen {
     };
     let listening = listening_at(address, way.last());
     let holder = listening.as_ref().and_then(|socket| holder(socket.inode, accounts));
-    Seen { address: address.clone(), way, missing, hidden, listening, holder, answer: probe(address, wires) }
+    let us = rustix::process::geteuid().as_raw();
+    let answer = understood(probe(address, asked.wires), address, us, holder.as_ref(), asked, accounts);
+    Seen { address: address.clone(), way, missing, hidden, listening, holder, answer }
+}
+
+/// A closed connection is what predictd has for a user of this machine whom it does not know.
+fn understood(
+    answer: Answer,
+    address: &Address,
+    us: u32,
+    holder: Option<&Process>,
+    asked: &Asked,
+    accounts: &Accounts,
+) -> Answer {
+    let has_users = matches!(address, Address::Unix(_) | Address::Abstract(_));
+    if answer == Answer::Closed && has_users && !permission::admits(us, holder, asked, accounts) {
+        return Answer::TurnedAway;
+    }
+    answer
 }
 
 fn listening_at(address: &Address, file: Option<&Step>) -> Option<Listening> {
@@ -207,23 +224,28 @@ pub fn nobody(seen: &Seen) -> Option<Finding> {
 
 /// There is somebody, and it is not predictd.
 fn somebody_else(seen: &Seen) -> Option<Finding> {
-    let holder =
-        seen.holder.as_ref().map(|process| format!("process {} ({})", process.pid, brief(&process.command)));
-    let who = holder.clone().unwrap_or_else(|| "a process that we may not look at (try as root)".into());
+    let who = seen.holder.as_ref().map_or_else(
+        || "a process that we may not look at (try as root)".into(),
+        |process| format!("process {} ({})", process.pid, brief(&process.command)),
+    );
     match seen.answer {
-        Answer::Other => {
-            let fix = seen.holder.as_ref().map_or_else(
-                || "listen = [\"unix:/run/predictd/predictd.sock\"]".to_owned(),
-                |process| format!("kill {}   # or listen elsewhere", process.pid),
-            );
-            Some(
-                SOCKET
-                    .error("clash", format!("{} is held by another program", seen.address))
-                    .at(who)
-                    .why("predictd cannot listen there, and requests go to the other.")
-                    .fix(fix),
-            )
-        }
+        Answer::Other | Answer::Closed => Some(match &seen.holder {
+            Some(process) if process.is_predictd() => SOCKET
+                .error("other-settings", format!("predictd runs on {} with other settings than these", seen.address))
+                .at(who)
+                .why("It refuses what this configuration allows: it was started with other `wires` or allow_users.")
+                .fix("systemctl restart predictd   # or name the file it runs with: predictd doctor -c FILE"),
+            None if seen.answer == Answer::Closed => SOCKET
+                .error("closed", format!("{} closes connections without an answer", seen.address))
+                .at(who)
+                .why("It is another program, or predictd with other `wires` or allow_users than these.")
+                .fix("sudo predictd doctor   # root sees who holds it"),
+            holder => SOCKET
+                .error("clash", format!("{} is held by another program", seen.address))
+                .at(who)
+                .why("predictd cannot listen there, and requests go to the other.")
+                .fix(evading(&seen.address, holder.as_ref())),
+        }),
         Answer::Silent => Some(
             SOCKET
                 .error("silent", format!("{} takes connections, and does not answer", seen.address))
@@ -236,6 +258,14 @@ fn somebody_else(seen: &Seen) -> Option<Finding> {
         ),
         _ => None,
     }
+}
+
+/// To listen elsewhere; to end what others may need comes last.
+fn evading(address: &Address, holder: Option<&Process>) -> String {
+    let elsewhere =
+        if address.to_string() == ELSEWHERE { "unix:/run/predictd/predictd-2.sock" } else { ELSEWHERE };
+    let kill = holder.map(|process| format!("; or, if nobody needs the other: kill {}", process.pid));
+    format!("listen = [\"{elsewhere}\"]   # nginx has to pass there too{}", kill.unwrap_or_default())
 }
 
 /// Of a command line, what names it.

@@ -6,7 +6,7 @@ use crate::{
         Finding,
         access::{self, Class, Step},
         asked::Asked,
-        identity::{Accounts, Identity},
+        identity::{Accounts, Identity, Process},
     },
     os::{account::Account, socket::Address},
 };
@@ -56,7 +56,19 @@ pub fn permission(seen: &Seen, visitors: &Visitors, accounts: &Accounts) -> Opti
     )
 }
 
-/// Whether predictd itself keeps nginx out: root and its own user always may.
+/// Whether predictd, which `holder` may be, takes a user's connections: root's and its own user's always.
+pub(super) fn admits(uid: u32, holder: Option<&Process>, asked: &Asked, accounts: &Accounts) -> bool {
+    let is_it = |account: &Account| match account {
+        Account::Id(id) => *id == uid,
+        Account::Name(name) => accounts.identity(name, None).is_some_and(|user| user.uid == uid),
+    };
+    asked.allow_users.is_empty()
+        || uid == 0
+        || holder.is_some_and(|process| process.identity.uid == uid)
+        || asked.allow_users.iter().any(is_it)
+}
+
+/// Whether predictd itself keeps nginx out.
 pub(super) fn turned_away(
     seen: &Seen,
     visitors: &Visitors,
@@ -64,15 +76,8 @@ pub(super) fn turned_away(
     accounts: &Accounts,
 ) -> Option<Finding> {
     let who = visitors.configured.as_ref().or(visitors.running.as_ref())?;
-    let own = seen.holder.as_ref().map(|process| process.identity.uid);
-    let is_who = |account: &Account| match account {
-        Account::Id(uid) => *uid == who.uid,
-        Account::Name(name) => accounts.identity(name, None).is_some_and(|user| user.uid == who.uid),
-    };
-    let may = asked.allow_users.is_empty()
-        || !matches!(seen.address, Address::Unix(_))
-        || [Some(0), own].contains(&Some(who.uid))
-        || asked.allow_users.iter().any(is_who);
+    let may =
+        !matches!(seen.address, Address::Unix(_)) || admits(who.uid, seen.holder.as_ref(), asked, accounts);
     let mut names: Vec<String> = asked.allow_users.iter().map(|user| format!("\"{user}\"")).collect();
     names.push(format!("\"{}\"", who.name));
     (!may).then(|| {

@@ -26,6 +26,10 @@ pub enum Answer {
     Predictd,
     /// Somebody takes connections, and does not answer as predictd.
     Other,
+    /// Somebody takes connections, and closes them without an answer.
+    Closed,
+    /// predictd does, since `socket.allow_users` does not name us.
+    TurnedAway,
     /// Connections are taken, and nothing comes.
     Silent,
     /// Nobody listens.
@@ -88,6 +92,10 @@ fn refusal(error: &io::Error) -> Answer {
     }
 }
 
+/// How an end that nobody has announced looks.
+const CLOSED: [io::ErrorKind; 3] =
+    [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
+
 /// A ping of uwsgi where that is spoken, else a question by HTTP. FastCGI alone has nothing to ask with.
 fn greet(mut stream: impl Read + Write, wires: Wires) -> Answer {
     let ping = uwsgi::Header { modifier1: uwsgi::MODIFIER_PING, datasize: 0, modifier2: 0 }.encode();
@@ -104,6 +112,7 @@ fn greet(mut stream: impl Read + Write, wires: Wires) -> Answer {
         Err(error) if [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut].contains(&error.kind()) => {
             Answer::Silent
         }
+        Err(error) if CLOSED.contains(&error.kind()) => Answer::Closed,
         _ => Answer::Other,
     }
 }

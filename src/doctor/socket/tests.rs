@@ -194,7 +194,20 @@ fn nobody_and_somebody_else_are_told_apart() {
     let other = Seen { answer: Answer::Other, ..healthy() };
     check(&other, &fine, "clash", "listen = ");
     let process = Process { pid: 7, command: "uwsgi --ini x".into(), identity: nginx(&[33]) };
-    check(&Seen { holder: Some(process), ..other }, &fine, "clash", "kill 7");
+    let fix = "listen = [\"unix:/run/predictd/predictd-2.sock\"]   # nginx has to pass there too; or, if nobody needs the other: kill 7";
+    check(&Seen { holder: Some(process.clone()), ..other.clone() }, &fine, "clash", fix);
+    let elsewhere = Seen { address: "127.0.0.1:8090".parse().unwrap(), way: Vec::new(), ..other.clone() };
+    check(&elsewhere, &fine, "clash", "listen = [\"unix:/run/predictd/predictd.sock\"]");
+    // Nobody is told to end predictd itself.
+    let own = Process { command: "/usr/bin/predictd serve".into(), ..process.clone() };
+    for answer in [Answer::Other, Answer::Closed] {
+        let seen = Seen { answer, holder: Some(own.clone()), ..healthy() };
+        check(&seen, &fine, "other-settings", "systemctl restart predictd");
+    }
+    let closed = Seen { answer: Answer::Closed, ..healthy() };
+    check(&closed, &fine, "closed", "sudo predictd doctor");
+    check(&Seen { holder: Some(process), ..closed }, &fine, "clash", "listen = ");
+    assert_eq!(found(&Seen { answer: Answer::TurnedAway, ..healthy() }, &fine, 4096), []);
     check(&Seen { answer: Answer::Silent, ..healthy() }, &fine, "silent", "systemctl restart predictd");
     let port = Seen {
         address: "127.0.0.1:8090".parse().unwrap(),
@@ -240,7 +253,7 @@ fn real_sockets_are_seen_as_they_are() {
     let path = folder.path().join("s.sock");
     let address = Address::Unix(path.clone());
     let accounts = Accounts::System;
-    let seen = || look(&address, Wires::ALL, &accounts);
+    let seen = || look(&address, &Asked::example(), &accounts);
     assert_eq!((seen().answer, seen().missing.is_some()), (Answer::Absent, true));
     fs::write(&path, "").unwrap();
     assert!(nobody(&seen()).is_some_and(|finding| finding.name == "not-a-socket"));
@@ -257,6 +270,34 @@ fn real_sockets_are_seen_as_they_are() {
     drop(listener);
     assert_eq!(seen().answer, Answer::Refused);
     assert!(nobody(&seen()).is_some_and(|finding| finding.name == "stale"));
+}
+
+#[test]
+fn a_connection_that_predictd_closes_to_us_tells_nothing_of_others() {
+    let accounts = Accounts::of("alice:x:1000:1000::/:/x\n", "");
+    let answer = |answer: Answer, address: &str, allowed: &[&str], us: u32, holder: Option<u32>| {
+        let allow_users = allowed.iter().map(|user| user.parse().unwrap()).collect();
+        let asked = Asked { allow_users, ..Asked::example() };
+        let holder = holder.map(|uid| Process {
+            pid: 7,
+            command: "predictd".into(),
+            identity: Identity { uid, ..nginx(&[1]) },
+        });
+        understood(answer, &address.parse().unwrap(), us, holder.as_ref(), &asked, &accounts)
+    };
+    let socket = "unix:/s";
+    assert_eq!(answer(Answer::Closed, socket, &["www-data"], 1000, None), Answer::TurnedAway);
+    assert_eq!(answer(Answer::Closed, "unix:@s", &["33"], 1000, Some(990)), Answer::TurnedAway);
+    for (address, allowed, us, holder) in [
+        (socket, &[][..], 1000, None),
+        (socket, &["alice"], 1000, None),
+        (socket, &["www-data"], 0, None),
+        (socket, &["www-data"], 1000, Some(1000)),
+        ("127.0.0.1:8090", &["www-data"], 1000, None),
+    ] {
+        assert_eq!(answer(Answer::Closed, address, allowed, us, holder), Answer::Closed, "{address} {us}");
+    }
+    assert_eq!(answer(Answer::Other, socket, &["www-data"], 1000, None), Answer::Other);
 }
 
 #[test]
