@@ -25,6 +25,7 @@ use crate::{
     serving::{self, Checked, Failure},
 };
 use clap::Args;
+use http::StatusCode;
 use serde_json::json;
 use std::{
     io::{Read, Write, stdin, stdout},
@@ -139,17 +140,32 @@ fn exit(findings: &[Finding]) -> ExitCode {
 }
 
 fn all(config: &Config, nginx: &Nginx, report: &mut Report) {
-    let (asked, accounts) = (Asked::of(config), Accounts::System);
+    let (asked, accounts) = (placed(config, nginx), Accounts::System);
     let aborts_ignored = of_nginx(nginx, &asked, report);
     let visitors = surroundings::visitors(nginx, &accounts);
-    let (answers, process) = of_sockets(&asked, &visitors, &accounts, report);
-    of_system(nginx, &asked, process.as_ref(), aborts_ignored, report);
+    let found = of_sockets(&asked, &visitors, &accounts, report);
+    of_system(nginx, &asked, found.process.as_ref(), aborts_ignored, report);
     let runtime = of_runtime(config, &asked, report);
-    match answers {
-        Some(address) => of_server(config, &address, &asked, report),
-        None if runtime => of_models(config, report),
-        None => report.unseen(Subject::Models, "there is no ONNX Runtime to load them"),
+    // Where none answers, and none can be said not to be there, one may be found by its admin interface.
+    let asks = found.answers.is_some() || found.hidden;
+    if asks && of_server(config, found.answers.as_ref(), &asked, report) {
+        return;
     }
+    if runtime {
+        of_models(config, report);
+    } else {
+        report.unseen(Subject::Models, "there is no ONNX Runtime to load them");
+    }
+}
+
+/// What is asked for, with systemd's sockets at their addresses as far as they are to be found.
+fn placed(config: &Config, nginx: &Nginx) -> Asked {
+    let asked = Asked::of(config);
+    if asked.unplaced().next().is_none() {
+        return asked;
+    }
+    let found = surroundings::inherited(nginx, &asked);
+    asked.placed(found)
 }
 
 /// Whether nginx keeps quiet about clients that have gone.
@@ -163,6 +179,13 @@ fn of_nginx(nginx: &Nginx, asked: &Asked, report: &mut Report) -> bool {
                     .iter_mut()
                     .filter(|one| one.name == "no-pass")
                     .for_each(|one| one.severity = Severity::Note);
+            }
+            let leads = || nginx::passes(tree).iter().any(|pass| pass.leads_to(&asked.listen));
+            if let Some(named) = asked.unplaced().next().filter(|_| !leads()) {
+                report.unseen(
+                    Subject::Nginx,
+                    format!("whether it passes to {named}: predictd answers at none of the addresses that it passes to"),
+                );
             }
             let aborts_ignored = found.iter().any(|finding| finding.name == "client-abort");
             report.add(found);
@@ -183,15 +206,20 @@ fn of_nginx(nginx: &Nginx, asked: &Asked, report: &mut Report) -> bool {
     }
 }
 
-/// An address where predictd answers, and the process that holds one.
-fn of_sockets(
-    asked: &Asked,
-    visitors: &Visitors,
-    accounts: &Accounts,
-    report: &mut Report,
-) -> (Option<Address>, Option<Process>) {
+/// Who is at the addresses of `listen`.
+#[derive(Debug, Default)]
+struct Found {
+    /// An address where predictd answers.
+    answers: Option<Address>,
+    /// The process that holds one.
+    process: Option<Process>,
+    /// Whether a server may be there all the same.
+    hidden: bool,
+}
+
+fn of_sockets(asked: &Asked, visitors: &Visitors, accounts: &Accounts, report: &mut Report) -> Found {
     let somaxconn = socket::somaxconn();
-    let (mut answers, mut process) = (None, None);
+    let mut found = Found::default();
     for address in &asked.listen {
         let seen = socket::look(address, asked, accounts);
         let who = visitors.configured.as_ref().or(visitors.running.as_ref());
@@ -199,7 +227,10 @@ fn of_sockets(
         match &seen.address {
             Address::Unix(_) => report.looked(Subject::Socket, format!("{address}, {eyes}")),
             Address::Inherited(_) => {
-                report.unseen(Subject::Socket, format!("{address}: only systemd knows where it is"));
+                report.unseen(
+                    Subject::Socket,
+                    format!("{address}: only systemd knows where it is (systemctl list-sockets)"),
+                );
             }
             _ => report.looked(Subject::Socket, address.to_string()),
         }
@@ -223,12 +254,19 @@ fn of_sockets(
             _ => {}
         }
         report.add(socket::findings(&seen, visitors, asked, somaxconn, accounts));
-        if seen.answer == Answer::Predictd {
-            answers = answers.or(Some(address.clone()));
-            process = process.or(seen.holder);
+        let ours = seen.holder.as_ref().is_some_and(Process::is_predictd);
+        match seen.answer {
+            Answer::Predictd => {
+                found.answers = found.answers.or_else(|| Some(address.clone()));
+                found.process = found.process.or(seen.holder);
+            }
+            Answer::Silent | Answer::Denied | Answer::TurnedAway | Answer::Full => found.hidden = true,
+            Answer::Closed | Answer::Other => found.hidden |= ours,
+            Answer::Refused | Answer::Absent => {}
+            Answer::Error(_) => found.hidden |= matches!(address, Address::Inherited(_)),
         }
     }
-    (answers, process)
+    found
 }
 
 fn of_system(
@@ -259,13 +297,14 @@ fn of_runtime(config: &Config, asked: &Asked, report: &mut Report) -> bool {
     seen.library.is_ok() && seen.missing.is_empty()
 }
 
-/// Models as the server that runs has them: to load them here too would take their memory twice.
-fn of_server(config: &Config, address: &Address, asked: &Asked, report: &mut Report) {
+/// Models as the server that runs has them: to load them here too would take their memory twice. It is asked at the address
+/// where it `answers`, else by its admin interface; whether there was one to ask.
+fn of_server(config: &Config, answers: Option<&Address>, asked: &Asked, report: &mut Report) -> bool {
     let mut said = server::Said::default();
-    let ask = |path: &str| call::json(address, asked.wire(), path, PATIENCE);
-    if let Some(admin) = Admin::of(config) {
+    let admin = Admin::of(config);
+    if let Some(admin) = &admin {
         match admin.ask("GET", "/status", PATIENCE) {
-            Ok((http::StatusCode::OK, status)) => {
+            Ok((StatusCode::OK, status)) => {
                 report.looked(Subject::Server, format!("GET /status of {admin}"));
                 said.status = Some(status);
             }
@@ -275,10 +314,16 @@ fn of_server(config: &Config, address: &Address, asked: &Asked, report: &mut Rep
             Err(silence) => report.unseen(Subject::Server, format!("GET /status: {silence}")),
         }
     }
+    let ask = |path: &str| match (answers, &admin) {
+        (Some(address), _) => call::json(address, asked.wire(), path, PATIENCE).ok(),
+        (None, Some(admin)) if said.status.is_some() => admin.ask("GET", path, PATIENCE).ok(),
+        (None, _) => None,
+    };
     if said.status.is_none() {
+        let Some(address) = answers else { return false };
         report.looked(Subject::Server, format!("each model's ready and statistics, by {address}"));
         for (name, _) in &asked.models {
-            if let Ok((status, answer)) = ask(&format!("/v2/models/{name}/ready"))
+            if let Some((status, answer)) = ask(&format!("/v2/models/{name}/ready"))
                 && !status.is_success()
             {
                 let reason = answer["error"].as_str().unwrap_or("it is not ready").to_owned();
@@ -286,13 +331,13 @@ fn of_server(config: &Config, address: &Address, asked: &Asked, report: &mut Rep
             }
         }
     }
-    said.statistics =
-        ask("/v2/models/stats").ok().filter(|(status, _)| status.is_success()).map(|(_, all)| all);
+    said.statistics = ask("/v2/models/stats").filter(|(status, _)| status.is_success()).map(|(_, all)| all);
     report.add(server::findings(&said, |model| asked.deadline_of(model)));
     report.unseen(
         Subject::Models,
         "the files, which predictd check would load: the running server has its own",
     );
+    true
 }
 
 /// Models as a start would load them.
@@ -348,7 +393,7 @@ fn explain_lines(line: &str, source: Source, nginx: &Nginx, json: bool) -> anyho
         eprintln!("predictd: that is no line of nginx's, predictd's or uWSGI's log that is known here");
         return Ok(UNAVAILABLE.into());
     }
-    let asked = Asked::of(&source.load()?);
+    let asked = placed(&source.load()?, nginx);
     let now = state_now(&known, nginx, &asked);
     let text = if json {
         let lines: Vec<_> = known

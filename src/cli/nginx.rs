@@ -36,9 +36,16 @@ impl Nginx {
             return Ok(CONFIG.into());
         }
         let Some(address) = reachable(&asked.listen) else {
-            eprintln!(
-                "predictd: `listen` has no address that nginx can connect to; give one: --listen unix:/path or 127.0.0.1:8090"
+            let named = asked.unplaced().next();
+            let given = named.map_or_else(
+                || "give one: --listen unix:/path or 127.0.0.1:8090".to_owned(),
+                |named| {
+                    format!(
+                        "where {named} is says ListenStream= of its .socket unit: --listen unix:/path of it"
+                    )
+                },
             );
+            eprintln!("predictd: `listen` has no address that nginx can connect to; {given}");
             return Ok(CONFIG.into());
         };
         // Where nobody reads any more, there is nobody to tell.
@@ -47,16 +54,38 @@ impl Nginx {
     }
 }
 
-/// The address to connect to: a Unix socket before TCP.
-fn reachable(listen: &[Address]) -> Option<String> {
-    let unix = listen.iter().find(|address| matches!(address, Address::Unix(_))).map(ToString::to_string);
-    unix.or_else(|| {
-        listen.iter().find_map(|address| match address {
-            Address::Tcp(to) if to.ip().is_unspecified() => Some(format!("127.0.0.1:{}", to.port())),
-            Address::Tcp(to) => Some(to.to_string()),
-            _ => None,
-        })
+/// An address of nginx, and for a socket of systemd the name by which it stands in `listen`.
+#[derive(Debug, PartialEq, Eq)]
+struct Upstream {
+    address: String,
+    inherited: Option<String>,
+}
+
+/// The address to connect to: a Unix socket before TCP, and where our own unit has its socket if there is no other.
+fn reachable(listen: &[Address]) -> Option<Upstream> {
+    let known = |address: &Address| match address {
+        Address::Tcp(to) if to.ip().is_unspecified() => Some(format!("127.0.0.1:{}", to.port())),
+        Address::Unix(_) | Address::Tcp(_) => Some(address.to_string()),
+        Address::Abstract(_) | Address::Inherited(_) => None,
+    };
+    let mut unix = listen.iter().filter(|address| matches!(address, Address::Unix(_)));
+    let address = unix.find_map(known).or_else(|| listen.iter().find_map(known));
+    let named = || listen.iter().find_map(|named| Some((named, shipped_socket(named)?)));
+    address.map(|address| Upstream { address, inherited: None }).or_else(|| {
+        let (named, address) = named()?;
+        Some(Upstream { address: address.to_string(), inherited: Some(named.to_string()) })
     })
+}
+
+/// Where the unit that we ship has the socket that it hands over by this name.
+pub(super) fn shipped_socket(named: &Address) -> Option<Address> {
+    let value = |key: &str| {
+        let mut lines = include_str!("../../nginx/predictd.socket").lines();
+        lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+    };
+    let Address::Inherited(name) = named else { return None };
+    let path = value("ListenStream")?;
+    (value("FileDescriptorName") == Some(name)).then(|| Address::Unix(path.into()))
 }
 
 fn shipped(wire: Wire) -> &'static str {
@@ -71,7 +100,7 @@ fn shipped(wire: Wire) -> &'static str {
 const COMMENTED: &str = "#     ";
 
 /// The whole block, with this configuration's values.
-fn block(asked: &Asked, wire: Wire, address: &str) -> String {
+fn block(asked: &Asked, wire: Wire, upstream: &Upstream) -> String {
     let (comment, body) =
         shipped(wire).split_once("\n\n").expect("a shipped file is a comment, then its body");
     let mut out = format!(
@@ -80,6 +109,11 @@ fn block(asked: &Asked, wire: Wire, address: &str) -> String {
         bytes(asked.body),
         seconds(asked.deadline.0)
     );
+    if let Some(named) = &upstream.inherited {
+        out.push_str(&format!(
+            "# {named} is taken to be where predictd.socket has it; if ListenStream= of your unit is another: --listen ADDRESS.\n"
+        ));
+    }
     for line in comment.lines() {
         match line.strip_prefix(COMMENTED) {
             Some(code) if code.trim_start().starts_with("include predictd/") => {
@@ -98,7 +132,7 @@ fn block(asked: &Asked, wire: Wire, address: &str) -> String {
             None => {}
         }
     }
-    for (shipped, value) in values(asked, address) {
+    for (shipped, value) in values(asked, &upstream.address) {
         out = out.replace(shipped, &value);
     }
     // A comment's empty lines come in pairs.
@@ -133,6 +167,10 @@ mod tests {
     use crate::doctor::nginx::{Directive, Files, read};
     use std::{path::Path, time::Duration};
 
+    fn to(address: &str) -> Upstream {
+        Upstream { address: address.into(), inherited: None }
+    }
+
     /// Without comments and places: what is left for nginx.
     fn directives(text: &str) -> String {
         fn print(directives: &[Directive]) -> String {
@@ -151,7 +189,7 @@ mod tests {
     fn with_the_defaults_the_block_is_the_shipped_file() {
         for wire in Wire::ALL {
             let asked = Asked::example();
-            let block = block(&asked, wire, "unix:/run/predictd/predictd.sock");
+            let block = block(&asked, wire, &to("unix:/run/predictd/predictd.sock"));
             let inside = directives(shipped(wire));
             let keepalive = if wire == Wire::Uwsgi { "" } else { "keepalive [\"128\"];" };
             let expected = format!(
@@ -171,7 +209,7 @@ mod tests {
                 workers: 64,
                 ..Asked::example()
             };
-            let block = block(&asked, wire, "127.0.0.1:8090");
+            let block = block(&asked, wire, &to("127.0.0.1:8090"));
             for part in [
                 "server 127.0.0.1:8090;",
                 "client_max_body_size    100k;",
@@ -201,9 +239,21 @@ mod tests {
             (&["unix:@a", "0.0.0.0:1"], Some("127.0.0.1:1")),
             (&["[::1]:1"], Some("[::1]:1")),
             (&["unix:@a", "fd:web"], None),
+            (&["fd:predictd", "127.0.0.1:1"], Some("127.0.0.1:1")),
         ] {
             let listen: Vec<Address> = listen.iter().map(|text| text.parse().unwrap()).collect();
-            assert_eq!(reachable(&listen).as_deref(), expected);
+            assert_eq!(reachable(&listen), expected.map(to), "{listen:?}");
         }
+    }
+
+    #[test]
+    fn a_socket_of_systemd_is_where_the_shipped_unit_has_it_and_the_block_says_so() {
+        let listen = ["fd:web".parse().unwrap(), "fd:predictd".parse().unwrap()];
+        let upstream = reachable(&listen).unwrap();
+        assert_eq!(upstream.address, "unix:/run/predictd/predictd.sock");
+        let block = block(&Asked::example(), Wire::Uwsgi, &upstream);
+        assert!(block.contains("\n# fd:predictd is taken to be where predictd.socket has it;"), "{block}");
+        assert!(block.contains("server unix:/run/predictd/predictd.sock;"), "{block}");
+        assert_eq!(shipped_socket(&listen[0]), None);
     }
 }

@@ -1,12 +1,20 @@
-//! What doctor looks up around a server: nginx's configuration, nginx's user, the admin interface.
+//! What doctor looks up around a server: nginx's configuration, nginx's user, where systemd's sockets are.
 
-use crate::doctor::{
-    identity::{self, Accounts, Process},
-    nginx::{self, Directive, Files},
-    socket::Visitors,
+use super::{call, nginx::shipped_socket};
+use crate::{
+    doctor::{
+        asked::Asked,
+        identity::{self, Accounts, Process},
+        nginx::{self, Directive, Endpoint, Files},
+        socket::{Answer, Visitors, probe},
+    },
+    os::socket::Address,
 };
+use http::StatusCode;
+use predictd_protocol::gateway::detect::Wire;
 use std::{
     io::Read,
+    net::TcpListener,
     path::Path,
     process::{Command, Stdio},
     thread,
@@ -33,6 +41,9 @@ pub(super) enum Nginx {
 
 /// How long nginx may take to print its configuration: it looks names up.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long somebody may take to say who it is.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Bytes of it.
 const DUMP_MAX: u64 = 32 << 20;
@@ -88,6 +99,43 @@ fn dump() -> Result<String, String> {
     }
     let _ = child.wait();
     reader.join().map_err(|_| "what nginx -T prints cannot be read".into())
+}
+
+/// Where systemd's sockets are that `listen` has only by name: of the addresses to which nginx passes, and that of our own
+/// unit, those where predictd answers.
+pub(super) fn inherited(nginx: &Nginx, asked: &Asked) -> Vec<Address> {
+    let mut tried: Vec<(Address, Wire)> =
+        asked.unplaced().filter_map(shipped_socket).map(|address| (address, asked.wire())).collect();
+    let passes = match nginx {
+        Nginx::Read { tree, .. } => nginx::passes(tree),
+        _ => Vec::new(),
+    };
+    for pass in &passes {
+        let spoken = pass.module.wire().filter(|wire| asked.wires.contains(*wire));
+        for address in pass.endpoints.iter().filter_map(Endpoint::address) {
+            let known = asked.listen.contains(&address) || tried.iter().any(|(other, _)| *other == address);
+            if !known && is_here(&address) {
+                tried.push((address, spoken.unwrap_or_else(|| asked.wire())));
+            }
+        }
+    }
+    tried.retain(|(address, wire)| is_predictd(address, *wire));
+    tried.into_iter().map(|(address, _)| address).collect()
+}
+
+/// Whether it is of this machine: only such an address can be bound. Others are not for us to call.
+fn is_here(address: &Address) -> bool {
+    match address {
+        Address::Tcp(to) => TcpListener::bind((to.ip(), 0)).is_ok(),
+        _ => true,
+    }
+}
+
+/// Whether who answers says that it is predictd: uWSGI answers a ping as we do.
+fn is_predictd(address: &Address, wire: Wire) -> bool {
+    probe(address, [wire].into_iter().collect()) == Answer::Predictd
+        && call::json(address, wire, "/v2", ANSWER_PATIENCE)
+            .is_ok_and(|(status, server)| status == StatusCode::OK && server["name"] == "predictd")
 }
 
 /// nginx's workers, as far as they run here.

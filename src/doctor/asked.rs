@@ -13,6 +13,8 @@ use std::time::Duration;
 pub struct Asked {
     /// `listen`
     pub listen: Vec<Address>,
+    /// Of those, the ones that systemd made, where it was found out: rights and backlog are their unit's.
+    pub inherited: Vec<Address>,
     /// `wires`
     pub wires: Wires,
     /// `socket.allow_users`
@@ -63,6 +65,7 @@ impl Asked {
         let workers = cpus::workers(allowed, cpus::quota(), config.workers.threads);
         Self {
             listen: config.listen.clone(),
+            inherited: Vec::new(),
             wires: config.limits.wires,
             allow_users: config.socket.allow_users.clone(),
             backlog: u64::try_from(config.socket.options.backlog).unwrap_or_default(),
@@ -78,6 +81,22 @@ impl Asked {
             providers: config.onnxruntime.providers.iter().map(|provider| name(*provider)).collect(),
             weights,
         }
+    }
+
+    /// The names of sockets of systemd of which it is not known where they are.
+    pub fn unplaced(&self) -> impl Iterator<Item = &Address> {
+        self.listen.iter().filter(|address| matches!(address, Address::Inherited(_)))
+    }
+
+    /// Puts the addresses of systemd's sockets in the place of their names.
+    #[must_use]
+    pub fn placed(mut self, found: Vec<Address>) -> Self {
+        if !found.is_empty() {
+            self.listen.retain(|address| !matches!(address, Address::Inherited(_)));
+            self.listen.extend(found.iter().cloned());
+            self.inherited = found;
+        }
+        self
     }
 
     /// Requests that can be in runs at the same time.
@@ -163,6 +182,7 @@ impl Asked {
     /// What the defaults ask for, on two cores.
     pub(crate) fn example() -> Self {
         Self {
+            inherited: Vec::new(),
             listen: vec!["unix:/run/predictd/predictd.sock".parse().expect("an address")],
             wires: Wires::ALL,
             allow_users: Vec::new(),

@@ -1,13 +1,19 @@
 //! `predictd nginx` prints what nginx takes and what works; `predictd doctor` names each of the troubles that brought its first
 //! users here, as they happen with a real nginx and a real server.
 
-use crate::harness::{Nginx, PATIENCE, Pass, Process, Server, free_port, predictd, program, read, source};
+use crate::{
+    harness::{Nginx, PATIENCE, Pass, Process, Server, free_port, predictd, program, read, source},
+    life::systemd::activated,
+};
 use serde_json::Value;
 use std::{
     fs,
-    io::Write,
+    io::{Read, Write},
     net::{TcpListener, TcpStream},
-    os::unix::{fs::PermissionsExt, net::UnixStream},
+    os::unix::{
+        fs::PermissionsExt,
+        net::{UnixListener, UnixStream},
+    },
     path::Path,
     process::{Command, Output},
     time::Instant,
@@ -113,7 +119,7 @@ fn the_printed_block_is_taken_by_nginx_and_works() {
             );
             stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
             let mut answer = Vec::new();
-            std::io::Read::read_to_end(&mut stream, &mut answer).unwrap();
+            stream.read_to_end(&mut answer).unwrap();
             crate::harness::Reply::parse(&answer)
         };
         let reply = ask("/predict/iris", MEASUREMENTS);
@@ -136,6 +142,8 @@ fn a_wire_that_is_left_out_or_an_address_that_nginx_cannot_reach_is_no_block() {
     };
     let (code, error) = run(&["--wire", "http"], "uwsgi");
     assert_eq!((code, error.contains("http is not among `wires`")), (Some(78), true), "{error}");
+    let (code, error) = run(&["--listen", "fd:web"], "uwsgi");
+    assert_eq!((code, error.contains("where fd:web is says ListenStream=")), (Some(78), true), "{error}");
     let (code, error) = run(&["--listen", "unix:@x"], "uwsgi");
     assert_eq!((code, error.contains("no address that nginx can connect to")), (Some(78), true), "{error}");
 }
@@ -284,7 +292,7 @@ fn what_does_not_run_is_said_and_models_are_loaded_instead() {
     fs::create_dir_all(models.join("broken")).unwrap();
     fs::write(models.join("broken/model.onnx"), "not a model").unwrap();
     let stale = folder.path().join("stale.sock");
-    drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
+    drop(UnixListener::bind(&stale).unwrap());
     let stale = format!("unix:{}", stale.display());
     let conf =
         nginx_conf(folder.path(), "root", &format!("server {{ location / {{ uwsgi_pass {stale}; }} }}"));
@@ -316,6 +324,71 @@ fn who_holds_the_port_is_named() {
         clash["where"].as_str().unwrap().starts_with(&format!("process {}", std::process::id())),
         "{clash}"
     );
+}
+
+/// The set-up with the shipped predictd.socket: the configuration has a name, and only nginx's has the address.
+#[test]
+fn a_socket_of_systemd_is_found_where_nginx_passes_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let models = at("models");
+    fs::create_dir_all(models.join("only")).unwrap();
+    fs::copy(source("models/iris/model.onnx"), models.join("only/model.onnx")).unwrap();
+    let config = at("predictd.toml");
+    let admin = format!("unix:{}", at("admin.sock").display());
+    let text = format!(
+        "listen = ['fd:web']\nadmin = '{admin}'\nmodels = '{}'\n[limits]\nconnections = 256",
+        models.display()
+    );
+    fs::write(&config, &text).unwrap();
+    let listener = UnixListener::bind(at("s.sock")).unwrap();
+    rustix::net::listen(&listener, 4096).unwrap();
+    let process = Process::start(activated(&config, "web", listener.into(), None));
+    process.wait_for_line("phase=\"ready\"");
+    // What is loaded would fail: the running server is to be asked instead.
+    fs::write(models.join("only/model.onnx"), "not a model").unwrap();
+    // A site under uWSGI is beside it, and answers a ping as predictd does.
+    let other = UnixListener::bind(at("uwsgi.sock")).unwrap();
+    std::thread::spawn(move || {
+        for mut stream in other.incoming().map_while(Result::ok) {
+            let mut head = [0; 4];
+            let pinged = stream.read_exact(&mut head).is_ok() && head[0] == 100;
+            let _ =
+                stream.write_all(if pinged { b"\x64\0\0\x01" } else { b"HTTP/1.1 404 Not Found\r\n\r\n" });
+        }
+    });
+    let location = |path: &str, to: &str| {
+        format!("location {path} {{ include uwsgi_params; uwsgi_pass unix:{}; }}", at(to).display())
+    };
+    let conf = |locations: &str| {
+        nginx_conf(folder.path(), "root", &format!("server {{ listen 8080; {locations} }}"))
+    };
+    let ask =
+        |conf: &str| doctor(&["--nginx", conf, "--config", config.to_str().unwrap(), "--admin", &admin]);
+    let has = |report: &Value, list: &str, parts: &[&str]| {
+        let lines = report[list].as_array().unwrap().iter().map(|line| line["text"].as_str().unwrap());
+        lines.into_iter().any(|line| parts.iter().all(|part| line.contains(part)))
+    };
+    let (_, report) = ask(&conf(&(location("/site", "uwsgi.sock") + &location("/", "s.sock"))));
+    assert_eq!(wrong(&report), ["nginx/body-size"], "{report:#}");
+    let socket = at("s.sock").display().to_string();
+    assert!(
+        has(&report, "looked_at", &[&socket]) && !has(&report, "looked_at", &["uwsgi.sock"]),
+        "{report:#}"
+    );
+    assert!(has(&report, "looked_at", &["GET /status"]), "{report:#}");
+    assert!(has(&report, "looked_at", &[&format!("of process {}", process.id())]), "{report:#}");
+    // Where nginx passes to others only, nothing is known of the socket, and the server is asked all the same.
+    let others = conf(&location("/site", "uwsgi.sock"));
+    let (code, report) = ask(&others);
+    assert_eq!((code, wrong(&report)), (0, vec![]), "{report:#}");
+    assert!(has(&report, "not_seen", &["whether it passes to fd:web"]), "{report:#}");
+    assert!(has(&report, "looked_at", &["GET /status"]), "{report:#}");
+    assert!(has(&report, "not_seen", &["the running server has its own"]), "{report:#}");
+    // With nobody to ask, the models are what a start would load.
+    drop(process);
+    let (_, report) = ask(&others);
+    assert_eq!(wrong(&report), ["models/load"], "{report:#}");
 }
 
 #[test]

@@ -50,6 +50,10 @@ pub fn findings(tree: &[Directive], asked: &Asked) -> Vec<Finding> {
 }
 
 fn nobody_passes(others: &[&Pass<'_>], asked: &Asked) -> Option<Finding> {
+    // It may well be where one of them passes to.
+    if asked.unplaced().next().is_some() {
+        return None;
+    }
     let address = asked.listen.first()?;
     let directive = asked.wire().directive();
     let mut targets: Vec<String> = others
@@ -74,7 +78,7 @@ fn nobody_passes(others: &[&Pass<'_>], asked: &Asked) -> Option<Finding> {
 
 /// Whether predictd understands what nginx says.
 fn speaks(pass: &Pass<'_>, asked: &Asked) -> Option<Finding> {
-    let address = asked.listen.first()?;
+    let address = asked.listen.iter().find(|address| pass.leads_to(std::slice::from_ref(address)))?;
     let right = asked.wire().directive();
     let (name, place) = (&pass.directive.name, &pass.directive.place);
     let fix = format!("{right} {};", target(right, pass, &address.to_string()));

@@ -65,6 +65,26 @@ fn a_location_is_held_against_the_configuration() {
 }
 
 #[test]
+fn where_a_socket_of_systemd_is_has_to_be_known_before_it_can_be_missed() {
+    let text =
+        format!("http {{ {GOOD} {PAGES} {PARAMS} server {{ location / {{ uwsgi_pass {SOCKET}; }} }} }}");
+    let named = Asked { listen: vec!["fd:predictd".parse().unwrap()], ..Asked::example() };
+    assert_eq!(found(&text, &named), ["note httpoxy"]);
+    let there = named.clone().placed(vec![SOCKET.parse().unwrap()]);
+    assert_eq!((found(&text, &there), there.unplaced().count()), (vec![], 0));
+    let elsewhere = named.clone().placed(vec!["127.0.0.1:8090".parse().unwrap()]);
+    assert_eq!(found(&text, &elsewhere), ["error no-pass", "note httpoxy"]);
+    assert_eq!(
+        findings(&tree(&text), &elsewhere)[0].fix.split("; ").next(),
+        Some("uwsgi_pass 127.0.0.1:8090")
+    );
+    // What is advised is an address of nginx, whichever comes first.
+    let both = Asked { listen: [&named.listen[..], &Asked::example().listen].concat(), ..named };
+    let secure = text.replace("uwsgi_pass ", "uwsgi_pass suwsgi://");
+    assert_eq!(findings(&tree(&secure), &both)[0].fix, format!("uwsgi_pass {SOCKET};"));
+}
+
+#[test]
 fn defaults_of_nginx_count_where_nothing_is_set() {
     let text = format!("http {{ {PARAMS} server {{ location / {{ uwsgi_pass {SOCKET}; }} }} }}");
     assert_eq!(found(&text, &Asked::example()), ["warning body-size", "note error-pages"]);

@@ -36,6 +36,8 @@ const ELSEWHERE: &str = "unix:/run/predictd/predictd.sock";
 pub struct Seen {
     /// Which.
     pub address: Address,
+    /// Whether systemd made it.
+    pub inherited: bool,
     /// Folders and the file, of a Unix socket with one.
     pub way: Vec<Step>,
     /// What is not there on the way.
@@ -75,7 +77,8 @@ pub fn look(address: &Address, asked: &Asked, accounts: &Accounts) -> Seen {
     let holder = listening.as_ref().and_then(|socket| holder(socket.inode, accounts));
     let us = rustix::process::geteuid().as_raw();
     let answer = understood(probe(address, asked.wires), address, us, holder.as_ref(), asked, accounts);
-    Seen { address: address.clone(), way, missing, hidden, listening, holder, answer }
+    let inherited = asked.inherited.contains(address);
+    Seen { address: address.clone(), inherited, way, missing, hidden, listening, holder, answer }
 }
 
 /// A closed connection is what predictd has for a user of this machine whom it does not know.
@@ -117,12 +120,17 @@ fn listening_at(address: &Address, file: Option<&Step>) -> Option<Listening> {
 fn holder(inode: u64, accounts: &Accounts) -> Option<Process> {
     let link = PathBuf::from(format!("socket:[{inode}]"));
     let pids = fs::read_dir("/proc").ok()?.flatten();
-    let mut pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let pid = pids.find(|pid| {
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let has = |pid: &u32| {
         let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|target| target == link)
-    })?;
-    process(pid, accounts)
+    };
+    process(answering(pids.filter(has))?, accounts)
+}
+
+/// Of the holders of a socket, who answers: systemd keeps what it hands over.
+fn answering(holders: impl Iterator<Item = u32>) -> Option<u32> {
+    holders.max_by_key(|pid| *pid != 1)
 }
 
 /// Everything that is wrong with one address.
@@ -311,6 +319,16 @@ fn backlog(seen: &Seen, asked: &Asked, somaxconn: Option<u64>) -> Option<Finding
     let wanted = asked.backlog;
     let listening = seen.listening.as_ref().filter(|_| seen.answer == Answer::Predictd);
     let real = listening.map(|socket| u64::from(socket.backlog));
+    if seen.inherited {
+        let real = real.filter(|real| *real < wanted)?;
+        return Some(
+            SOCKET
+                .warning("backlog", format!("systemd's socket has a backlog of {real}; {wanted} is usual"))
+                .at(&seen.address)
+                .why("More connections at once are refused: 502. Backlog= of its unit decides, and net.core.somaxconn.")
+                .fix(format!("Backlog={wanted}   # in [Socket] of its .socket unit, which is then to be restarted")),
+        );
+    }
     let limit = somaxconn.filter(|limit| *limit < wanted);
     if let Some(limit) = limit {
         return Some(

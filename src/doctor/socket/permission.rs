@@ -32,7 +32,7 @@ pub fn permission(seen: &Seen, visitors: &Visitors, accounts: &Accounts) -> Opti
                      (13: Permission denied).",
                     who.name
                 ))
-                .fix(opening(&seen.way, who, accounts)),
+                .fix(opening(seen, who, accounts)),
         );
     }
     let running = visitors.running.as_ref()?;
@@ -90,7 +90,8 @@ pub(super) fn turned_away(
 }
 
 /// How to let `who` through: commands that can be run together, and what only a setting does.
-fn opening(way: &[Step], who: &Identity, accounts: &Accounts) -> String {
+fn opening(seen: &Seen, who: &Identity, accounts: &Accounts) -> String {
+    let way = &seen.way;
     let homes = |step: &&Step| step.class(who) != Class::Owner && is_home(&step.path);
     if let Some(home) = access::stops(way, who).find(homes) {
         return format!(
@@ -110,7 +111,8 @@ fn opening(way: &[Step], who: &Identity, accounts: &Accounts) -> String {
     if !commands.is_empty() {
         commands.push("nginx -s reload".to_owned());
     }
-    commands.extend(access::stops(way, &joined).map(|step| granting(step, &joined, accounts)));
+    commands
+        .extend(access::stops(way, &joined).map(|step| granting(step, seen.inherited, &joined, accounts)));
     commands.join(" && ")
 }
 
@@ -127,24 +129,34 @@ fn is_home(path: &Path) -> bool {
 }
 
 /// What gives `who` the right that it has not, by the rule that refuses it.
-fn granting(step: &Step, who: &Identity, accounts: &Accounts) -> String {
+fn granting(step: &Step, inherited: bool, who: &Identity, accounts: &Accounts) -> String {
     let (path, name) = (step.path.display(), &who.name);
     let letter = if step.is_folder { 'x' } else { 'w' };
     let group = who.gids.first().map(|gid| accounts.group_name(*gid)).unwrap_or_default();
     // The file of a socket is made anew at each start; it comes last on the way, and so does the remark.
-    let mode = if step.is_folder { "" } else { "   # to last: [socket] mode = \"0660\"" };
+    let (to_last, to_last_with_group) = if step.is_folder {
+        (String::new(), String::new())
+    } else if inherited {
+        (
+            "   # to last: SocketMode=0660 in its .socket unit".to_owned(),
+            format!("   # to last: SocketGroup={group}, SocketMode=0660 in its .socket unit"),
+        )
+    } else {
+        (
+            "   # to last: [socket] mode = \"0660\"".to_owned(),
+            format!("   # to last: [socket] group = \"{group}\", mode = \"0660\""),
+        )
+    };
     match step.class(who) {
-        Class::Owner => format!("chmod u+{letter} {path}{mode}"),
-        Class::Group => format!("chmod g+{letter} {path}{mode}"),
+        Class::Owner => format!("chmod u+{letter} {path}{to_last}"),
+        Class::Group => format!("chmod g+{letter} {path}{to_last}"),
         Class::Listed | Class::Other if !step.acl.is_empty() => {
             let entry = format!("u:{name}:{}", if step.is_folder { "x" } else { "rw" });
             let folder = step.path.parent().filter(|_| !step.is_folder);
-            let to_last = folder.map(|folder| format!(" && setfacl -d -m {entry} {}", folder.display()));
-            format!("setfacl -m {entry} {path}{}", to_last.unwrap_or_default())
+            let next_ones = folder.map(|folder| format!(" && setfacl -d -m {entry} {}", folder.display()));
+            format!("setfacl -m {entry} {path}{}", next_ones.unwrap_or_default())
         }
         _ if step.is_folder => format!("chmod o+x {path}"),
-        _ => format!(
-            "chgrp {group} {path} && chmod 660 {path}   # to last: [socket] group = \"{group}\", mode = \"0660\""
-        ),
+        _ => format!("chgrp {group} {path} && chmod 660 {path}{to_last_with_group}"),
     }
 }

@@ -22,6 +22,7 @@ fn step(path: &str, mode: u32, uid: u32, gid: u32) -> Step {
 fn healthy() -> Seen {
     Seen {
         address: format!("unix:{PATH}").parse().unwrap(),
+        inherited: false,
         way: vec![
             step("/", 0o755, 0, 0),
             step("/run/predictd", 0o755, 990, 990),
@@ -244,6 +245,14 @@ fn a_queue_that_fills_and_a_backlog_that_is_cut_are_found() {
     assert_eq!(names(&queue(3, 4096, Answer::Predictd), 4096), [""; 0]);
     assert_eq!(names(&queue(0, 128, Answer::Predictd), 128), ["somaxconn"]);
     assert_eq!(names(&queue(0, 128, Answer::Predictd), 4096), ["backlog"]);
+    // Of a socket of systemd, its unit decides.
+    let units = Seen { inherited: true, ..queue(0, 128, Answer::Predictd) };
+    assert_eq!(names(&units, 128), ["backlog"]);
+    check(&units, &fine, "backlog", "Backlog=4096   # in [Socket] of its .socket unit");
+    let closed = Seen { way: vec![step(PATH, 0o600, 0, 0)], inherited: true, ..healthy() };
+    let fix = "chgrp www-data /run/predictd/predictd.sock && chmod 660 /run/predictd/predictd.sock   # to last: \
+               SocketGroup=www-data, SocketMode=0660 in its .socket unit";
+    check(&closed, &visitors(&[33], None), "permission", fix);
 }
 
 #[test]
@@ -270,6 +279,13 @@ fn real_sockets_are_seen_as_they_are() {
     drop(listener);
     assert_eq!(seen().answer, Answer::Refused);
     assert!(nobody(&seen()).is_some_and(|finding| finding.name == "stale"));
+}
+
+#[test]
+fn systemd_holds_what_it_hands_over_and_does_not_answer() {
+    for (holders, answers) in [(&[1, 7][..], Some(7)), (&[7, 1], Some(7)), (&[1], Some(1)), (&[], None)] {
+        assert_eq!(answering(holders.iter().copied()), answers, "{holders:?}");
+    }
 }
 
 #[test]

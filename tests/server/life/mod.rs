@@ -4,7 +4,7 @@ mod logs;
 mod signals;
 mod stop;
 mod surroundings;
-mod systemd;
+pub(crate) mod systemd;
 mod traffic;
 mod upgrade;
 

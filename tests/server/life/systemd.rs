@@ -52,7 +52,7 @@ impl ServiceManager {
 }
 
 /// `predictd serve`, to be given sockets as descriptors 3 and 4, under these names.
-pub(super) fn activated(config: &Path, names: &str, first: OwnedFd, second: Option<OwnedFd>) -> Command {
+pub(crate) fn activated(config: &Path, names: &str, first: OwnedFd, second: Option<OwnedFd>) -> Command {
     let mut command = Command::new("sh");
     let count = 1 + usize::from(second.is_some());
     // Nothing else can give a process its own number in a variable before it runs.
