@@ -1,6 +1,7 @@
 //! A child process, ended with its test: its log as it comes, its signals and its end.
 
 use crate::harness::PATIENCE;
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, ExitStatus, Stdio},
@@ -129,9 +130,9 @@ impl Process {
         }
     }
 
+    #[track_caller]
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.id().to_string()]).status().unwrap();
-        assert!(status.success());
+        signal(self.id(), name).unwrap();
     }
 
     pub(crate) fn wait(&mut self) -> ExitStatus {
@@ -144,6 +145,23 @@ impl Process {
             std::thread::park_timeout(Duration::from_millis(10));
         }
     }
+}
+
+/// Sends a process the signal of this name, without SIG.
+pub(crate) fn signal(process: u32, name: &str) -> rustix::io::Result<()> {
+    let signal = match name {
+        "CONT" => Signal::CONT,
+        "HUP" => Signal::HUP,
+        "INT" => Signal::INT,
+        "KILL" => Signal::KILL,
+        "STOP" => Signal::STOP,
+        "TERM" => Signal::TERM,
+        "USR1" => Signal::USR1,
+        "USR2" => Signal::USR2,
+        _ => panic!("no test sends SIG{name}"),
+    };
+    let process = i32::try_from(process).ok().and_then(Pid::from_raw).unwrap();
+    kill_process(process, signal)
 }
 
 impl Drop for Process {

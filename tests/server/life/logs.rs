@@ -1,7 +1,10 @@
 //! Where the log goes: files that are opened anew, pipes that nobody reads, disks that are full.
 
 use super::eventually;
-use crate::harness::{Process, Server, predictd, source};
+use crate::{
+    harness::{Process, Server, predictd, source},
+    process::signal,
+};
 use std::{
     fs,
     io::Read,
@@ -109,8 +112,7 @@ fn a_pipe_that_nobody_reads_stops_nobody() {
         text
     });
     ask();
-    let status = Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
+    signal(child.id(), "TERM").unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let text = reader.join().unwrap();
     assert!(text.contains("lines of the log are lost"), "{}", text.len());

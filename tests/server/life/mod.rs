@@ -8,7 +8,10 @@ pub(crate) mod systemd;
 mod traffic;
 mod upgrade;
 
-use crate::harness::{PATIENCE, Server, packet, predictd};
+use crate::{
+    harness::{PATIENCE, Server, packet, predictd},
+    process::signal,
+};
 use std::{
     fs,
     io::{Read, Write},
@@ -67,8 +70,7 @@ impl Other {
     }
 
     fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.0.to_string()]).status().unwrap();
-        assert!(status.success(), "process {}", self.0);
+        signal(self.0, name).unwrap();
     }
 
     fn is_gone(&self) -> bool {
@@ -86,7 +88,7 @@ impl Other {
 impl Drop for Other {
     fn drop(&mut self) {
         if !self.is_gone() {
-            let _ = Command::new("kill").args(["-s", "KILL", &self.0.to_string()]).status();
+            let _ = signal(self.0, "KILL");
         }
     }
 }
