@@ -2,13 +2,13 @@
 
 use crate::{
     deployment::{Deployment, patient},
-    harness::{Nginx, Pass, Reply, by_http, free_port, packet, predictd},
+    harness::{Nginx, PATIENCE, Pass, Reply, by_http, free_port, packet, predictd, to_the_end},
     tiny::constant,
 };
 use serde_json::{Value, json};
 use std::{
     fs,
-    io::{Read, Write},
+    io::Write,
     net::TcpStream,
     os::unix::{fs::PermissionsExt, net::UnixStream},
 };
@@ -53,11 +53,9 @@ fn its_socket_is_its_owners_and_speaks_http_alone() {
     let socket = deployment.server.folder.path().join("admin.sock");
     assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
     let mut stream = UnixStream::connect(&socket).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(&packet("GET", "/status", &[], 0)).unwrap();
-    let mut answer = Vec::new();
-    // Closed with what was not read.
-    let _ = stream.read_to_end(&mut answer);
-    assert_eq!(answer, b"");
+    assert_eq!(to_the_end(&mut stream), b"");
     deployment.server.process.signal("TERM");
     assert_eq!(deployment.server.process.wait().code(), Some(0));
     assert!(!socket.exists());

@@ -7,16 +7,32 @@ use predictd_protocol::gateway::uwsgi;
 use serde_json::Value;
 use std::{
     fs,
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How long anything may take here before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for what is bound to come.
+#[track_caller]
+pub(crate) fn eventually(what: &str, done: impl FnMut() -> bool) {
+    within(PATIENCE, what, done);
+}
+
+/// The same where it has to come sooner.
+#[track_caller]
+pub(crate) fn within(limit: Duration, what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + limit;
+    while !done() {
+        assert!(Instant::now() < end, "{limit:?} in vain: {what}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
 
 /// A file of the source.
 pub(crate) fn source(path: &str) -> PathBuf {
@@ -151,6 +167,16 @@ pub(crate) fn ask_on(
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     Reply::parse(&answer)
+}
+
+/// What comes until the connection is closed, be it with something unread.
+#[track_caller]
+pub(crate) fn to_the_end(stream: &mut UnixStream) -> Vec<u8> {
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    let is_open = read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+    assert!(!is_open, "it is not closed, after {} bytes", answer.len());
+    answer
 }
 
 /// An answer.

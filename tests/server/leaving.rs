@@ -1,7 +1,7 @@
 //! Clients that do not wait for their answer: their runs end, on every wire, and soon.
 
 use crate::{
-    harness::Server,
+    harness::{Server, eventually},
     wires::{connect, request},
 };
 use predictd_protocol::gateway::detect::Wire;
@@ -11,6 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// The only worker is: nobody else gets an answer.
+#[track_caller]
+fn wait_until_busy(server: &Server) {
+    let ask = || server.post("/predict/iris?timeout=50ms", "[[5.1, 3.5, 1.4, 0.2]]");
+    eventually("the worker is busy", || ask().status == 504);
+}
+
 #[test]
 fn a_client_that_goes_away_ends_its_run_on_every_wire() {
     let server = Server::with("[workers]\ncount = 1\nslow_after = '60s'");
@@ -18,7 +25,7 @@ fn a_client_that_goes_away_ends_its_run_on_every_wire() {
     for wire in Wire::ALL {
         let mut stream = connect(&server);
         stream.write_all(&request(wire, "POST", "/predict/busy", &[], body.as_bytes())).unwrap();
-        while server.post("/predict/iris?timeout=100ms", "[[5.1, 3.5, 1.4, 0.2]]").status != 504 {}
+        wait_until_busy(&server);
         let begun = Instant::now();
         drop(stream);
         server.post("/predict/iris?timeout=5s", "[[5.1, 3.5, 1.4, 0.2]]").ok();
@@ -40,7 +47,7 @@ fn time_to_be_free(server: &Server, leaves: Leaves) -> Duration {
     let wire = if let Leaves::ByClosing(wire) = leaves { wire } else { Wire::FastCgi };
     let mut stream = connect(server);
     stream.write_all(&request(wire, "POST", "/predict/busy", &[], body.as_bytes())).unwrap();
-    while server.post("/predict/iris?timeout=50ms", "[[5.1, 3.5, 1.4, 0.2]]").status != 504 {}
+    wait_until_busy(server);
     let left = Instant::now();
     match leaves {
         Leaves::ByClosing(_) => stream.shutdown(Shutdown::Both).unwrap(),

@@ -1,7 +1,7 @@
 //! Nothing hangs: models that never return, never end, panic, or are asked for more than they can do.
 
 use crate::{
-    harness::{Ending, Reply, Server, packet},
+    harness::{Ending, Reply, Server, packet, within},
     wires::held,
 };
 use serde_json::Value;
@@ -246,11 +246,7 @@ fn clients_that_leave_in_mid_run_leave_nothing_behind() {
     let times: Vec<_> = (0..5).map(|_| leave()).collect();
     let median = percentile(times, 50);
     assert!(median < slack() * Duration::from_millis(50), "{median:?} until a worker is free");
-    let end = Instant::now() + Duration::from_secs(10);
-    while held(&server).0 > before {
-        assert!(Instant::now() < end, "{} descriptors, {before} before", held(&server).0);
-        thread::park_timeout(Duration::from_millis(10));
-    }
+    within(Duration::from_secs(10), "no more descriptors than before", || held(&server).0 <= before);
     let now = held(&server).1;
     assert!(now < memory + 5_000, "{now} kB, {memory} kB before");
     server

@@ -4,6 +4,7 @@ use crate::{
     deployment::Deployment,
     harness::{Ending, Nginx, Pass, Reply, packet},
     tiny::constant,
+    wires::connect,
 };
 use serde_json::{Value, json};
 use std::{
@@ -18,7 +19,7 @@ const HUP: &str = "HUP";
 
 /// A request by uwsgi that is under way.
 fn begin(deployment: &Deployment, target: &str, body: &str) -> UnixStream {
-    let mut stream = UnixStream::connect(deployment.server.socket()).unwrap();
+    let mut stream = connect(&deployment.server);
     stream.write_all(&[&packet("POST", target, &[], body.len())[..], body.as_bytes()].concat()).unwrap();
     stream
 }

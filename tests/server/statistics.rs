@@ -1,18 +1,13 @@
 //! Counters are exact: after any load they are what was sent, by every wire.
 
 use crate::{
-    harness::{Server, packet},
+    harness::{Server, eventually, packet},
     pool::{ask_at_once, with_fakes},
     wires,
 };
 use predictd_protocol::gateway::detect::Wire;
 use serde_json::{Value, json};
-use std::{
-    io::Write,
-    os::unix::net::UnixStream,
-    thread,
-    time::{Duration, Instant, SystemTime},
-};
+use std::{io::Write, os::unix::net::UnixStream, thread, time::SystemTime};
 
 const WIRES: [Wire; 3] = [Wire::Uwsgi, Wire::FastCgi, Wire::Http];
 
@@ -201,11 +196,7 @@ fn every_failure_is_counted_once() {
     client.write_all(&request).unwrap();
     server.get("/v2/health/live").ok();
     drop(client);
-    let end = Instant::now() + crate::harness::PATIENCE;
-    while counts(&stats(&server, "left")) != [0, 1, 0, 0] {
-        assert!(Instant::now() < end, "{}", stats(&server, "left"));
-        thread::park_timeout(Duration::from_millis(5));
-    }
+    eventually("its request has failed", || counts(&stats(&server, "left")) == [0, 1, 0, 0]);
 }
 
 #[test]

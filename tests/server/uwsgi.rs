@@ -1,26 +1,20 @@
 //! The uwsgi wire, byte by byte and badly treated.
 
-use crate::harness::{PATIENCE, Reply, Server, packet};
+use crate::{
+    harness::{Reply, Server, packet, to_the_end},
+    wires::connect,
+};
 use bytes::BytesMut;
 use predictd_protocol::gateway::uwsgi;
 use std::{
     io::{Read, Write},
-    os::unix::net::UnixStream,
     time::{Duration, Instant},
 };
-
-fn connect(server: &Server) -> UnixStream {
-    let stream = UnixStream::connect(server.socket()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
 
 fn send(server: &Server, bytes: &[u8]) -> Vec<u8> {
     let mut stream = connect(server);
     stream.write_all(bytes).unwrap();
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    answer
+    to_the_end(&mut stream)
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The same requests by three protocols on one socket: the same answers and limits.
 
-use crate::harness::{PATIENCE, Reply, Server, packet, read};
+use crate::harness::{PATIENCE, Reply, Server, eventually, packet, read, to_the_end, within};
 use bytes::{Bytes, BytesMut};
 use predictd_protocol::gateway::{
     detect::Wire,
@@ -206,11 +206,8 @@ fn who_goes_on_sending_after_a_refusal_is_left_soon() {
         let mut refusal = Vec::new();
         stream.read_to_end(&mut refusal).unwrap();
         Reply::parse(&refusal).error(413);
-        let begun = Instant::now();
-        while stream.write_all(b"x").is_ok() {
-            assert!(begun.elapsed() < Duration::from_secs(10), "{wire}");
-            std::thread::park_timeout(Duration::from_millis(10));
-        }
+        let left = || stream.write_all(b"x").is_err();
+        within(Duration::from_secs(10), &format!("{wire}: the server leaves"), left);
     }
 }
 
@@ -292,6 +289,7 @@ fn a_get_values_is_answered_truthfully() {
             break values;
         }
         let read = stream.read(&mut buffer).unwrap();
+        assert!(read > 0, "closed without an answer");
         client.feed(&buffer[..read]).unwrap();
     };
     let expected = [("FCGI_MAX_REQS", "64"), ("FCGI_MPXS_CONNS", "1")];
@@ -376,8 +374,7 @@ fn strangers_are_told_apart_in_the_log() {
     ] {
         let mut stream = connect(server);
         stream.write_all(bytes).unwrap();
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
+        let answer = to_the_end(&mut stream);
         assert!(server.process.wait_for_line(says).contains("turned away"));
         if bytes.starts_with(b"GET") {
             Reply::parse(&answer).error(400);
@@ -445,11 +442,7 @@ fn a_hundred_thousand_bad_connections_leave_nothing_behind() {
     storm(10_000);
     let (descriptors, memory) = held(&server);
     storm(100_000);
-    let end = Instant::now() + PATIENCE;
-    while held(&server).0 > descriptors {
-        assert!(Instant::now() < end, "{} descriptors, {descriptors} before", held(&server).0);
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
+    eventually("no more descriptors than before", || held(&server).0 <= descriptors);
     let now = held(&server).1;
     assert!(now < memory + 20_000, "{now} kB, {memory} kB before");
 }
@@ -476,12 +469,11 @@ fn requests_under_way_hold_no_more_memory_than_allowed() {
         ask().ok();
         let mut half = connect(&server);
         half.write_all(&bytes[..bytes.len() - 1000]).unwrap();
-        let refused = loop {
-            let reply = ask();
-            if reply.status != 200 {
-                break reply;
-            }
-        };
+        let mut refused = ask();
+        eventually("it is refused", || {
+            refused = ask();
+            refused.status != 200
+        });
         assert_eq!(refused.header("retry-after"), Some("1"), "{wire}");
         assert!(refused.error(503).contains("fill the memory there is for them"), "{wire}");
         server.post("/predict/iris", "[[5.1, 3.5, 1.4, 0.2]]").ok();

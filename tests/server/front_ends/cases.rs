@@ -1,7 +1,7 @@
 //! What must hold through every front end.
 
-use super::{BODY_LIMIT, FrontEnd, Quirk, eventually};
-use crate::harness::{PATIENCE, Reply, read};
+use super::{BODY_LIMIT, FrontEnd, Quirk};
+use crate::harness::{PATIENCE, Reply, eventually, read};
 use serde_json::{Value, json};
 use std::{
     io::{ErrorKind, Read, Write},

@@ -9,7 +9,7 @@ mod haproxy;
 mod lighttpd;
 mod nginx;
 
-use crate::harness::{PATIENCE, Process, Reply, Server, free_port, program};
+use crate::harness::{PATIENCE, Process, Reply, Server, eventually, free_port, program};
 use std::{
     any::Any,
     fs,
@@ -17,7 +17,6 @@ use std::{
     net::TcpStream,
     path::Path,
     process::{Command, Stdio},
-    time::{Duration, Instant},
 };
 
 /// `limits.body` of the predictd behind.
@@ -196,13 +195,4 @@ fn connections(server: &Server) -> usize {
     sockets
         .filter(|words| words.get(7).is_some_and(|path| socket == Path::new(path)) && words[5] == "03")
         .count()
-}
-
-#[track_caller]
-fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < end, "waited in vain until {what}");
-        std::thread::park_timeout(Duration::from_millis(2));
-    }
 }

@@ -1,8 +1,7 @@
 //! Where the log goes: files that are opened anew, pipes that nobody reads, disks that are full.
 
-use super::eventually;
 use crate::{
-    harness::{Process, Server, predictd, source},
+    harness::{Process, Server, eventually, predictd, source},
     process::signal,
 };
 use std::{
@@ -113,6 +112,7 @@ fn a_pipe_that_nobody_reads_stops_nobody() {
     });
     ask();
     signal(child.id(), "TERM").unwrap();
+    eventually("it ends", || child.try_wait().unwrap().is_some());
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let text = reader.join().unwrap();
     assert!(text.contains("lines of the log are lost"), "{}", text.len());

@@ -9,8 +9,13 @@ mod traffic;
 mod upgrade;
 
 use crate::{
-    harness::{PATIENCE, Server, packet, predictd},
+    harness::{Server, eventually, packet, predictd},
     process::signal,
+    wires::connect,
+};
+use rustix::{
+    fs::{Mode, OFlags, open},
+    io::Errno,
 };
 use std::{
     fs,
@@ -18,7 +23,6 @@ use std::{
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::{Path, PathBuf},
     process::Command,
-    time::{Duration, Instant},
 };
 
 /// What is in a folder.
@@ -27,16 +31,6 @@ fn files(folder: &Path) -> Vec<String> {
     let mut files: Vec<String> = fs::read_dir(folder).unwrap().map(name).collect();
     files.sort();
     files
-}
-
-/// Waits for what is bound to come.
-#[track_caller]
-fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < end, "{what}: in vain");
-        std::thread::park_timeout(Duration::from_millis(10));
-    }
 }
 
 /// A server that says in its folder which process it is.
@@ -116,20 +110,30 @@ impl Gate {
     }
 
     /// Waits until a server is there, and lets it through.
+    #[track_caller]
     fn open(&self) {
-        fs::write(self.model().join("gate"), "a\nb\nc\n").unwrap();
+        let gate = self.model().join("gate");
+        eventually("a server reads its labels", || {
+            // Without NONBLOCK, nobody would wake us who never comes.
+            match open(&gate, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()) {
+                Ok(gate) => fs::File::from(gate).write_all(b"a\nb\nc\n").is_ok(),
+                Err(error) => {
+                    assert_eq!(error, Errno::NXIO, "nobody has it open to read");
+                    false
+                }
+            }
+        });
     }
 
     /// A server that has been let through.
     fn server(&self, config: &str) -> Server {
-        let gate = self.model().join("gate");
-        let opener = std::thread::spawn(move || fs::write(gate, "a\nb\nc\n").unwrap());
-        let server = Server::with_folder(config, |folder, command| {
-            command.env("PREDICTD_PIDFILE", folder.join("pid"));
-            command.arg("--model").arg(format!("gated={}", self.model().display()));
-        });
-        opener.join().unwrap();
-        server
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.open());
+            Server::with_folder(config, |folder, command| {
+                command.env("PREDICTD_PIDFILE", folder.join("pid"));
+                command.arg("--model").arg(format!("gated={}", self.model().display()));
+            })
+        })
     }
 }
 
@@ -151,13 +155,13 @@ fn the_socket_has_its_mode_and_is_gone_after_a_clean_end() {
 fn what_was_accepted_is_answered_before_the_end() {
     let mut server = Server::start();
     let body = format!(r#"{{"inputs": {{"rounds": 100000, "x": [[{}]]}}}}"#, vec!["0.5"; 256].join(","));
-    let mut running = UnixStream::connect(server.socket()).unwrap();
+    let mut running = connect(&server);
     running
         .write_all(&[&packet("POST", "/predict/busy", &[], body.len())[..], body.as_bytes()].concat())
         .unwrap();
     // Half a request: accepted as well.
     let request = packet("GET", "/v2/health/ready", &[], 0);
-    let mut half = UnixStream::connect(server.socket()).unwrap();
+    let mut half = connect(&server);
     half.write_all(&request[..10]).unwrap();
     // Accepted in the order of their connections.
     server.get("/v2/health/live").ok();
@@ -182,7 +186,7 @@ fn in_a_drain_the_server_lives_and_is_not_ready() {
         .into_iter()
         .map(|target| {
             let request = packet("GET", target, &[], 0);
-            let mut stream = UnixStream::connect(server.socket()).unwrap();
+            let mut stream = connect(&server);
             stream.write_all(&request[..10]).unwrap();
             (stream, request)
         })
@@ -213,7 +217,7 @@ fn in_a_drain_the_server_lives_and_is_not_ready() {
 fn a_drain_has_an_end() {
     let mut server = Server::with("[limits]\ndrain = '300ms'");
     let body = format!(r#"{{"inputs": {{"rounds": 2000000000, "x": [[{}]]}}}}"#, vec!["0.5"; 256].join(","));
-    let mut running = UnixStream::connect(server.socket()).unwrap();
+    let mut running = connect(&server);
     running
         .write_all(&[&packet("POST", "/predict/busy", &[], body.len())[..], body.as_bytes()].concat())
         .unwrap();
@@ -226,7 +230,7 @@ fn a_drain_has_an_end() {
 #[test]
 fn a_second_signal_does_not_wait() {
     let mut server = Server::start();
-    let mut open = UnixStream::connect(server.socket()).unwrap();
+    let mut open = connect(&server);
     open.write_all(&[0]).unwrap();
     server.get("/v2/health/live").ok();
     server.process.signal("TERM");

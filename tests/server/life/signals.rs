@@ -1,9 +1,10 @@
 //! Every signal in every phase; the phases that the log names are what must have happened.
 
-use super::{Gate, eventually, files, with_pidfile};
+use super::{Gate, files, with_pidfile};
 use crate::{
-    harness::{PATIENCE, Process, Reply, Server, packet, predictd, source},
+    harness::{PATIENCE, Process, Reply, Server, eventually, packet, predictd, source},
     pool::with_fakes,
+    wires::connect,
 };
 use std::{
     fs,
@@ -95,8 +96,7 @@ fn what_waits_to_be_accepted_when_the_signal_comes_is_answered() {
     let request = packet("GET", "/v2/health/live", &[], 0);
     let mut waiting: Vec<UnixStream> = (0..200)
         .map(|_| {
-            let mut stream = UnixStream::connect(server.socket()).unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let mut stream = connect(&server);
             stream.write_all(&request).unwrap();
             stream
         })
@@ -121,8 +121,9 @@ fn whoever_gets_a_connection_gets_an_answer_to_the_end() {
             let socket = server.socket();
             thread::spawn(move || {
                 let request = packet("GET", "/v2/health/live", &[], 0);
-                let mut answered = 0;
+                let (mut answered, begun) = (0, Instant::now());
                 while let Ok(mut stream) = UnixStream::connect(&socket) {
+                    assert!(begun.elapsed() < PATIENCE, "the server does not end");
                     let mut answer = Vec::new();
                     stream.set_read_timeout(Some(PATIENCE)).unwrap();
                     let asked = stream.write_all(&request).and_then(|()| stream.read_to_end(&mut answer));
@@ -143,7 +144,7 @@ fn whoever_gets_a_connection_gets_an_answer_to_the_end() {
 
 /// A request whose head is half sent: it keeps a drain from ending.
 fn half_a_request(server: &Server) -> UnixStream {
-    let mut half = UnixStream::connect(server.socket()).unwrap();
+    let mut half = connect(server);
     half.write_all(&packet("GET", "/v2/health/live", &[], 0)[..10]).unwrap();
     server.get("/v2/health/live").ok();
     half
@@ -172,8 +173,7 @@ fn in_a_drain_only_signals_to_end_have_a_meaning() {
 fn a_kept_connection_closes_after_its_next_answer_or_when_it_has_been_idle() {
     let mut server = Server::start();
     let connect = || {
-        let mut stream = UnixStream::connect(server.socket()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut stream = connect(&server);
         stream.write_all(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         let reply = Reply::receive(&mut stream);
         assert_ne!(reply.header("connection"), Some("close"));

@@ -1,11 +1,13 @@
 //! `predictd stop`: by pidfile, and what it says.
 
-use super::{eventually, files, with_pidfile};
-use crate::harness::{Server, packet, predictd};
+use super::{files, with_pidfile};
+use crate::{
+    harness::{Server, eventually, packet, predictd},
+    wires::connect,
+};
 use std::{
     fs,
     io::{Read, Write},
-    os::unix::net::UnixStream,
     path::Path,
     process::Output,
 };
@@ -27,7 +29,7 @@ fn it_waits_and_says_what_came_of_it() {
     let pidfile = server.folder.path().join("pid");
     assert_eq!(fs::read_to_string(&pidfile).unwrap(), format!("{}\n", server.process.id()));
     let body = format!(r#"{{"inputs": {{"rounds": 100000, "x": [[{}]]}}}}"#, vec!["0.5"; 256].join(","));
-    let mut running = UnixStream::connect(server.socket()).unwrap();
+    let mut running = connect(&server);
     let head = packet("POST", "/predict/busy", &[], body.len());
     running.write_all(&[&head[..], body.as_bytes()].concat()).unwrap();
     server.get("/v2/health/live").ok();
@@ -69,7 +71,7 @@ fn a_pidfile_that_a_killed_server_left_is_known_and_nobody_else_is_signalled() {
 fn it_does_not_wait_for_ever() {
     let mut server = with_pidfile("");
     let pidfile = server.folder.path().join("pid");
-    let mut half = UnixStream::connect(server.socket()).unwrap();
+    let mut half = connect(&server);
     half.write_all(&packet("GET", "/v2/health/live", &[], 0)[..10]).unwrap();
     server.get("/v2/health/live").ok();
     says(&stop(&pidfile, &["--timeout", "1"]), 70, "has not ended within 1 s, and goes on");

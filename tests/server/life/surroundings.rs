@@ -1,7 +1,7 @@
 //! Other users, file systems that cannot be written, and the units that are shipped.
 
-use super::{configure_at, eventually, files};
-use crate::harness::{Process, predictd, program, source};
+use super::{configure_at, files};
+use crate::harness::{Process, eventually, predictd, program, source};
 use std::{
     fs,
     os::unix::{

@@ -1,12 +1,15 @@
 //! SIGUSR2: a new process takes over, without a failed request; or does not, and nothing has happened.
 
 use super::{
-    Gate, Other, configure_at, eventually, files,
+    Gate, Other, configure_at, files,
     systemd::{ServiceManager, activated},
     traffic::Traffic,
     with_pidfile,
 };
-use crate::harness::{Nginx, Pass, Process, Server};
+use crate::{
+    harness::{Nginx, Pass, Process, Server, eventually},
+    wires::connect,
+};
 use std::{
     fs,
     io::{Read, Write},
@@ -59,7 +62,7 @@ fn a_new_process_takes_over_under_load_and_no_request_fails() {
 fn what_the_old_process_has_accepted_it_answers() {
     let mut server = with_pidfile("");
     let body = format!(r#"{{"inputs": {{"rounds": 100000, "x": [[{}]]}}}}"#, vec!["0.5"; 256].join(","));
-    let mut running = std::os::unix::net::UnixStream::connect(server.socket()).unwrap();
+    let mut running = connect(&server);
     let head = crate::harness::packet("POST", "/predict/busy", &[], body.len());
     running.write_all(&[&head[..], body.as_bytes()].concat()).unwrap();
     server.get("/v2/health/live").ok();
