@@ -1,6 +1,6 @@
 //! What the commands print and how they exit.
 
-use crate::harness::{predictd, source};
+use crate::harness::{abstract_socket, predictd, samples, source};
 use std::{fs, process::Output};
 
 fn run(arguments: &[&str]) -> (i32, String, String) {
@@ -11,7 +11,7 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 
 #[test]
 fn a_good_set_up_checks_out() {
-    let models = source("models");
+    let models = samples();
     let (code, out, err) = run(&["check", "--models", models.to_str().unwrap()]);
     assert_eq!(code, 0, "{out}{err}");
     for part in [
@@ -66,7 +66,8 @@ fn a_broken_model_exits_with_78_and_says_why() {
     assert_eq!(code, 78, "{out}{err}");
     assert!(out.contains("FAILED  broken") && out.contains("ok      iris version 1"), "{out}");
     assert!(out.contains("Protobuf parsing failed") && out.contains("1 of 2 models"), "{out}");
-    let (code, _, err) = run(&["serve", "--models", models, "--listen", "unix:@predictd-test-broken"]);
+    let (code, _, err) =
+        run(&["serve", "--models", models, "--admin", "", "--listen", &abstract_socket("broken")]);
     assert_eq!(code, 78, "{err}");
     assert!(err.contains("model 'broken'") && err.contains("Protobuf parsing failed"), "{err}");
 }
@@ -81,7 +82,7 @@ fn a_folder_of_models_that_is_not_there_is_named_once() {
 
 #[test]
 fn without_the_library_it_says_where_it_looked_and_what_to_do() {
-    let models = source("models");
+    let models = samples();
     let Output { status, stderr, .. } = predictd()
         .args(["check", "--models", models.to_str().unwrap()])
         .env("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so")
@@ -182,14 +183,14 @@ fn a_model_is_inspected_and_given_a_model_toml_to_start_from() {
 fn a_gpu_that_is_not_there_is_said_to_be_so_and_never_passed_over_in_silence() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("predictd.toml");
-    let models = source("models");
+    let models = samples();
     let check = |fallback: bool| {
         let models = models.display();
         let text =
             format!("models = '{models}'\n[onnxruntime]\nproviders = ['cuda', 'cpu']\nfallback = {fallback}");
         fs::write(&file, text).unwrap();
         let mut command = predictd();
-        command.args(["serve", "--listen", "unix:@predictd-test-gpu", "--admin", "", "-c"]).arg(&file);
+        command.args(["serve", "--listen", &abstract_socket("gpu"), "--admin", "", "-c"]).arg(&file);
         command
     };
     let output = check(false).output().unwrap();

@@ -1,6 +1,6 @@
 //! The configuration as its users meet it: what `check` shows of it, and what is said of mistakes, by `serve` too.
 
-use crate::harness::{predictd, source};
+use crate::harness::{abstract_socket, predictd, samples, source};
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
@@ -121,7 +121,7 @@ fn check_shows_what_is_in_force_and_where_it_comes_from() {
     let place = Place::new(
         "listen = ['unix:/run/predictd/predictd.sock']\n[limits]\nbody = '65536KiB'\nhead = '1KiB'",
     );
-    let models = source("models");
+    let models = samples();
     let arguments = ["check", "-c", "predictd.toml", "--models", models.to_str().unwrap()];
     let variables = [("PREDICTD_LIMITS__HEAD", "2KiB"), ("PREDICTD_LIMITS__BODI", "1")];
     let (code, out, err) = place.run(&arguments, &variables);
@@ -194,7 +194,7 @@ fn check_shows_each_model_and_why_requests_cannot_share_its_runs() {
         assert!(out.contains(part), "{part}: {out}");
     }
     // The start says the same in one line.
-    let (code, _, err) = place.run(&["serve", "--listen", "unix:@predictd-test-bad"], &[]);
+    let (code, _, err) = place.run(&["serve", "--admin", "", "--listen", &abstract_socket("bad")], &[]);
     assert_eq!(code, 78, "{err}");
     let last = err.lines().last().unwrap();
     let says = "model 'bad': model.toml:2:1: batch.max_row: there is no such key; did you mean `max_rows`?; model.toml:4:8: a text";

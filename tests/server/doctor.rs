@@ -2,7 +2,7 @@
 //! users here, as they happen with a real nginx and a real server.
 
 use crate::{
-    harness::{Nginx, PATIENCE, Pass, Process, Server, eventually, free_port, predictd, program, read, source},
+    harness::{Nginx, PATIENCE, Pass, Process, Server, eventually, free_port, predictd, program, read, samples, source},
     life::systemd::activated,
 };
 use serde_json::Value;
@@ -20,11 +20,16 @@ use std::{
 
 const MEASUREMENTS: &[u8] = b"[[5.1, 3.5, 1.4, 0.2]]";
 
+/// doctor, which asks no server that a developer has at the default address.
+fn command(arguments: &[&str]) -> Command {
+    let mut command = predictd();
+    command.arg("doctor").args(arguments).env("PREDICTD_ADMIN", "");
+    command
+}
+
 /// What doctor says of a set-up, in JSON, and how it exits.
 fn doctor(arguments: &[&str]) -> (i32, Value) {
-    let mut command = predictd();
-    command.args(["doctor", "--json"]).args(arguments);
-    let Output { status, stdout, stderr } = command.output().unwrap();
+    let Output { status, stdout, stderr } = command(&["--json"]).args(arguments).output().unwrap();
     let text = String::from_utf8_lossy(&stdout);
     let json = serde_json::from_str(&text)
         .unwrap_or_else(|error| panic!("{error}: {text}{}", String::from_utf8_lossy(&stderr)));
@@ -82,7 +87,7 @@ fn shipped_conf(folder: &Path, user: &str, server: &Server) -> String {
 fn the_printed_block_is_taken_by_nginx_and_works() {
     let server = Server::start();
     for wire in ["uwsgi", "fastcgi", "http"] {
-        let models = source("models");
+        let models = samples();
         let output = predictd()
             .args(["nginx", "--wire", wire, "--listen", &listen(&server), "--models"])
             .arg(&models)
@@ -160,7 +165,7 @@ fn a_healthy_set_up_has_nothing_wrong() {
         "--listen",
         &listen(&server),
         "--models",
-        source("models").to_str().unwrap(),
+        samples().to_str().unwrap(),
     ]);
     assert_eq!((code, wrong(&report)), (0, vec![]), "{report:#}");
     assert!(report["looked_at"].as_array().unwrap().len() >= 5, "{report:#}");
@@ -180,7 +185,7 @@ fn a_worker_that_is_busy_for_ever_is_named_with_its_model() {
     });
     server.post("/predict/wedge", "[[1.5, 2.5]]").error(504);
     server.process.wait_for_line("a run is stuck");
-    let models = source("models");
+    let models = samples();
     let (folder, models) = (tempfile::tempdir().unwrap(), models.to_str().unwrap());
     let conf = shipped_conf(folder.path(), "root", &server);
     // By the admin interface, and without one by what every client may ask.
@@ -217,7 +222,7 @@ fn sockets_in_close_wait_are_counted_and_their_cause_is_named() {
     client.write_all(&[head.as_bytes(), body].concat()).unwrap();
     server.process.wait_for_line("a run is slow");
     drop(client);
-    let (conf, models) = (nginx.folder.path().join("nginx.conf"), source("models"));
+    let (conf, models) = (nginx.folder.path().join("nginx.conf"), samples());
     let (conf, models, listen) = (conf.to_str().unwrap(), models.to_str().unwrap(), listen(&server));
     let mut report = Value::Null;
     eventually("its socket is in CLOSE_WAIT", || {
@@ -238,7 +243,7 @@ fn a_folder_that_nginx_may_not_enter_is_named_with_the_command_that_opens_it() {
     let server = Server::with("[socket]\nmode = '0666'");
     let folder = tempfile::tempdir().unwrap();
     let conf = shipped_conf(folder.path(), "nobody", &server);
-    let models = source("models");
+    let models = samples();
     let check =
         || doctor(&["--nginx", &conf, "--listen", &listen(&server), "--models", models.to_str().unwrap()]);
     fs::set_permissions(server.folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
@@ -265,7 +270,7 @@ fn a_body_that_only_nginx_refuses_is_found_before_it_comes() {
         listen(&server)
     );
     let conf = nginx_conf(folder.path(), "root", &http);
-    let models = source("models");
+    let models = samples();
     let (code, report) =
         doctor(&["--nginx", &conf, "--listen", &listen(&server), "--models", models.to_str().unwrap()]);
     assert_eq!(code, 78, "{report:#}");
@@ -307,7 +312,7 @@ fn who_holds_the_port_is_named() {
             let _ = stream.unwrap().write_all(b"220 mail.example ESMTP\r\n");
         }
     });
-    let (_, report) = doctor(&["--listen", &address, "--models", source("models").to_str().unwrap()]);
+    let (_, report) = doctor(&["--listen", &address, "--models", samples().to_str().unwrap()]);
     let clash = finding(&report, "clash");
     assert!(
         clash["where"].as_str().unwrap().starts_with(&format!("process {}", std::process::id())),
@@ -399,9 +404,8 @@ fn mistakes_in_the_configuration_and_a_missing_library_are_findings() {
     let (code, report) = doctor(&["-c", file.to_str().unwrap()]);
     assert_eq!((code, wrong(&report)), (78, vec!["configuration/invalid".to_owned()]), "{report:#}");
     assert!(finding(&report, "invalid")["where"].as_str().unwrap().contains("predictd.toml:2"), "{report:#}");
-    let output = predictd()
-        .args(["doctor", "--json", "--listen", "unix:/nowhere/p.sock", "--models"])
-        .arg(source("models"))
+    let output = command(&["--json", "--listen", "unix:/nowhere/p.sock", "--models"])
+        .arg(samples())
         .env("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so")
         .output()
         .unwrap();
@@ -412,11 +416,8 @@ fn mistakes_in_the_configuration_and_a_missing_library_are_findings() {
 
 #[test]
 fn the_page_for_people_is_80_columns_and_plain_where_it_is_no_terminal() {
-    let output = predictd()
-        .args(["doctor", "--listen", "unix:/nowhere/predictd.sock", "--models"])
-        .arg(source("models"))
-        .output()
-        .unwrap();
+    let output =
+        command(&["--listen", "unix:/nowhere/predictd.sock", "--models"]).arg(samples()).output().unwrap();
     let page = String::from_utf8(output.stdout).unwrap();
     assert!(!page.contains('\x1b'), "{page}");
     for line in page.lines().filter(|line| !line.starts_with("  fix")) {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::{
     fs,
     io::{ErrorKind, Read, Write},
-    os::unix::net::UnixStream,
+    os::unix::{fs::symlink, net::UnixStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
@@ -43,6 +43,22 @@ pub(crate) fn read(path: &str) -> Vec<u8> {
     fs::read(source(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// A folder of the sample models, whatever else a developer has fetched into theirs.
+pub(crate) fn samples() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("samples");
+    fs::create_dir_all(&folder).unwrap();
+    for name in ["digits", "iris"] {
+        let (link, model) = (folder.join(name), source("models").join(name));
+        if !fs::read_link(&link).is_ok_and(|to| to == model) {
+            // Put there at once, as other tests may be looking.
+            let aside = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+            symlink(model, aside.path().join(name)).unwrap();
+            fs::rename(aside.path().join(name), link).unwrap();
+        }
+    }
+    folder
+}
+
 /// Where a program is that the tests cannot do without.
 #[track_caller]
 pub(crate) fn program(name: &str) -> PathBuf {
@@ -66,6 +82,11 @@ pub(crate) fn predictd() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_predictd"));
     command.env_remove("RUST_BACKTRACE").stdin(Stdio::null());
     command
+}
+
+/// An address that needs no file, and is nobody else's.
+pub(crate) fn abstract_socket(name: &str) -> String {
+    format!("unix:@predictd-test-{name}-{}", std::process::id())
 }
 
 /// A running predictd, ended on drop.
@@ -98,7 +119,7 @@ impl Server {
         command.args(["serve", "--config"]).arg(folder.path().join("predictd.toml"));
         command.arg("--listen").arg(format!("unix:{}", folder.path().join("predictd.sock").display()));
         command.arg("--admin").arg(format!("unix:{}", folder.path().join("admin.sock").display()));
-        command.arg("--models").arg(source("models"));
+        command.arg("--models").arg(samples());
         for model in fs::read_dir(source("tests/data/models")).unwrap() {
             let path = model.unwrap().path();
             command.arg("--model").arg(format!("{}={}", path.file_name().unwrap().display(), path.display()));

@@ -1,6 +1,6 @@
 //! predictd as a library: the example's own route, behind uwsgi.
 
-use crate::harness::{Process, Reply, ask_on, source};
+use crate::harness::{Process, Reply, ask_on, samples};
 use std::{
     os::unix::net::UnixStream,
     path::Path,
@@ -14,7 +14,7 @@ fn handler(folder: &Path) -> (Process, impl Fn(&str) -> Reply) {
     let socket = folder.join("handler.sock");
     let mut command = Command::new(program);
     command.arg(format!("unix:{}", socket.display())).stdin(Stdio::null());
-    command.env("PREDICTD_MODELS", source("models"));
+    command.env("PREDICTD_MODELS", samples());
     let process = Process::start(command);
     process.wait_for_line("listening");
     let ask = move |target: &str| ask_on(UnixStream::connect(&socket).unwrap(), "GET", target, &[], b"");

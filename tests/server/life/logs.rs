@@ -1,7 +1,7 @@
 //! Where the log goes: files that are opened anew, pipes that nobody reads, disks that are full.
 
 use crate::{
-    harness::{Process, Server, eventually, predictd, source},
+    harness::{Process, Server, eventually, predictd, samples},
     process::signal,
 };
 use std::{
@@ -58,7 +58,7 @@ fn one_file_may_hold_both() {
 #[test]
 fn a_file_that_cannot_be_opened_is_said_before_anything_is_loaded() {
     let mut command = predictd();
-    command.args(["serve", "--models"]).arg(source("models"));
+    command.args(["serve", "--models"]).arg(samples());
     command.env("PREDICTD_LOG__FILE", "/nowhere/log");
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(69));
@@ -84,7 +84,7 @@ fn a_pipe_that_nobody_reads_stops_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("s");
     let mut command = predictd();
-    command.args(["serve", "--admin", "", "--models"]).arg(source("models"));
+    command.args(["serve", "--admin", "", "--models"]).arg(samples());
     command.arg("--listen").arg(format!("unix:{}", socket.display()));
     let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let mut pipe = child.stderr.take().unwrap();
@@ -125,7 +125,7 @@ fn without_standard_streams_it_serves_all_the_same() {
     let socket = folder.path().join("s");
     let mut command = Command::new("sh");
     command.args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh"]).arg(predictd().get_program());
-    command.args(["serve", "--admin", "", "--models"]).arg(source("models"));
+    command.args(["serve", "--admin", "", "--models"]).arg(samples());
     command.arg("--listen").arg(format!("unix:{}", socket.display()));
     let mut process = Process::start(command);
     eventually("it listens", || std::os::unix::net::UnixStream::connect(&socket).is_ok());

@@ -48,7 +48,7 @@ const READY: &str = "phase=\"ready\"";
 /// A configuration in `folder`, of the sample models.
 fn configure_at(folder: &Path, config: &str) -> PathBuf {
     let path = folder.join("predictd.toml");
-    let models = crate::harness::source("models");
+    let models = crate::harness::samples();
     fs::write(&path, format!("models = '{}'\nadmin = ''\n{config}", models.display())).unwrap();
     path
 }
@@ -244,7 +244,7 @@ fn a_socket_that_is_served_is_not_taken() {
     let server = Server::start();
     let output = predictd()
         .args(["serve", "--admin", "", "--models"])
-        .arg(crate::harness::source("models"))
+        .arg(crate::harness::samples())
         .arg("--listen")
         .arg(format!("unix:{}", server.socket().display()))
         .output()
@@ -265,7 +265,7 @@ fn a_socket_left_by_a_killed_server_is_replaced() {
     process.wait();
     assert!(socket.exists() && kept.exists());
     let mut command = predictd();
-    command.args(["serve", "--admin", "", "--models"]).arg(crate::harness::source("models"));
+    command.args(["serve", "--admin", "", "--models"]).arg(crate::harness::samples());
     command.arg("--listen").arg(format!("unix:{}", socket.display()));
     let process = crate::harness::Process::start(command);
     process.wait_for_line("ready");

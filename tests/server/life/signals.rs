@@ -2,7 +2,7 @@
 
 use super::{Gate, files, with_pidfile};
 use crate::{
-    harness::{PATIENCE, Process, Reply, Server, eventually, packet, predictd, source},
+    harness::{PATIENCE, Process, Reply, Server, eventually, packet, predictd, samples},
     pool::with_fakes,
     wires::connect,
 };
@@ -18,7 +18,7 @@ use std::{
 /// One that is loading, and goes on doing so.
 fn loading(gate: &Gate, folder: &Path) -> Process {
     let mut command = predictd();
-    command.args(["serve", "--admin", "", "--models"]).arg(source("models"));
+    command.args(["serve", "--admin", "", "--models"]).arg(samples());
     command.arg("--listen").arg(format!("unix:{}", folder.join("s").display()));
     command.arg("--model").arg(format!("gated={}", gate.model().display()));
     command.env("PREDICTD_PIDFILE", folder.join("pid"));
@@ -76,7 +76,7 @@ fn of_two_servers_that_start_at_once_exactly_one_serves() {
     let mut first = loading(&gate, folder.path());
     // It is known before a model is loaded.
     let mut command = predictd();
-    command.args(["serve", "--admin", "", "--models"]).arg(source("models"));
+    command.args(["serve", "--admin", "", "--models"]).arg(samples());
     command.arg("--listen").arg(format!("unix:{}", folder.path().join("s").display()));
     let mut second = Process::start(command);
     assert_eq!(second.wait().code(), Some(69));
@@ -233,7 +233,7 @@ fn a_killed_server_is_replaced_on_its_socket() {
     server.process.wait();
     assert_eq!(files(server.folder.path()), ["admin.sock", "pid", "predictd.sock", "predictd.toml"]);
     let mut command = predictd();
-    command.args(["serve", "--models"]).arg(source("models"));
+    command.args(["serve", "--models"]).arg(samples());
     command.arg("--admin").arg(format!("unix:{}", server.folder.path().join("admin.sock").display()));
     command.arg("--listen").arg(format!("unix:{}", server.socket().display()));
     command.env("PREDICTD_PIDFILE", server.folder.path().join("pid"));

@@ -1,7 +1,7 @@
 //! Other users, file systems that cannot be written, and the units that are shipped.
 
 use super::{configure_at, files};
-use crate::harness::{Process, eventually, predictd, program, source};
+use crate::harness::{Process, abstract_socket, eventually, predictd, program, source};
 use std::{
     fs,
     os::unix::{
@@ -127,14 +127,13 @@ fn a_file_system_that_cannot_be_written_is_named() {
 #[test]
 fn a_server_that_writes_nothing_needs_no_file_system_to_write_to() {
     let folder = tempfile::tempdir().unwrap();
-    let name = format!("predictd-test-{}", std::process::id());
-    let mut command = read_only(folder.path(), &format!("listen = ['unix:@{name}']"));
+    let address = abstract_socket("ro");
+    let mut command = read_only(folder.path(), &format!("listen = ['{address}']"));
     command.env("TMPDIR", folder.path().join("ro"));
     let mut process = Process::start(command);
     process.wait_for_line("every user of this machine can connect");
     process.wait_for_line("phase=\"ready\"");
-    let output =
-        predictd().args(["call", &format!("unix:@{name}"), "GET", "/v2/health/ready"]).output().unwrap();
+    let output = predictd().args(["call", &address, "GET", "/v2/health/ready"]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     process.signal("TERM");
     assert_eq!(process.wait().code(), Some(0));
