@@ -1,9 +1,7 @@
 //! Where the log goes: files that are opened anew, pipes that nobody reads, disks that are full.
 
-use crate::{
-    harness::{Process, Server, eventually, predictd, samples},
-    process::signal,
-};
+use super::Other;
+use crate::harness::{Process, Server, eventually, predictd, samples};
 use std::{
     fs,
     io::Read,
@@ -87,6 +85,7 @@ fn a_pipe_that_nobody_reads_stops_nobody() {
     command.args(["serve", "--admin", "", "--models"]).arg(samples());
     command.arg("--listen").arg(format!("unix:{}", socket.display()));
     let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let server = Other(child.id());
     let mut pipe = child.stderr.take().unwrap();
     eventually("it listens", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
     let path = format!("/v2/health/live?{}", "x".repeat(4000));
@@ -111,7 +110,7 @@ fn a_pipe_that_nobody_reads_stops_nobody() {
         text
     });
     ask();
-    signal(child.id(), "TERM").unwrap();
+    server.signal("TERM");
     eventually("it ends", || child.try_wait().unwrap().is_some());
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let text = reader.join().unwrap();

@@ -19,20 +19,26 @@ use std::{
 /// Without a line for each of many thousand requests.
 const QUIET: &str = "[log]\naccess = false";
 
+/// Said of a new process as soon as there is one.
+const STARTS: &str = "takes over when it is ready";
+
 fn fronts(server: &Server) -> [Nginx; 3] {
     [Pass::Uwsgi, Pass::FastCgi, Pass::Http].map(|pass| Nginx::by(server, pass))
 }
 
 /// Has `process` replaced; gives the new one. All of them write to the log of the first.
 fn upgrade(process: &Process) -> Other {
-    process.signal("USR2");
-    successor(process, 0)
+    successor(process, || process.signal("USR2"))
 }
 
-/// The process that was the next to take over after so many others.
-fn successor(process: &Process, before: usize) -> Other {
-    let line = process.wait_for_nth_line("has taken over", before);
-    Other::of(&line)
+/// The process that takes over because of `signal`: ours to end from its start, whatever fails before it serves.
+fn successor(log: &Process, signal: impl FnOnce()) -> Other {
+    let [starts, takes_over] = [STARTS, "has taken over"].map(|line| log.count_lines(line));
+    signal();
+    let new = Other::of(&log.wait_for_nth_line(STARTS, starts));
+    let line = log.wait_for_nth_line("has taken over", takes_over);
+    assert!(line.contains(&format!("process {} ", new.0)), "{line}");
+    new
 }
 
 #[test]
@@ -47,8 +53,7 @@ fn a_new_process_takes_over_under_load_and_no_request_fails() {
     traffic.flow(500);
     assert_eq!(fs::read_to_string(&pidfile).unwrap(), format!("{}\n", new.0));
     // And once more, by a process that was itself taken over.
-    new.signal("USR2");
-    let third = successor(&server.process, 1);
+    let third = successor(&server.process, || new.signal("USR2"));
     new.wait_until_gone();
     traffic.flow(500);
     assert!(traffic.stop() > 1000);
@@ -107,8 +112,10 @@ fn where_the_new_process_fails_the_old_one_goes_on() {
     let config = server.folder.path().join("predictd.toml");
     fs::write(&config, "strict_models = true\nno_such_key = 1").unwrap();
     server.process.signal("USR2");
+    let failed = Other::of(&server.process.wait_for_line(STARTS));
     let line = server.process.wait_for_line("no upgrade");
     assert!(line.contains("exit status: 78"), "{line}");
+    assert!(failed.is_gone());
     traffic.flow(200);
     assert_eq!(
         fs::read_to_string(server.folder.path().join("pid")).unwrap(),
@@ -129,7 +136,7 @@ fn a_signal_to_end_during_an_upgrade_ends_both_and_leaves_nothing() {
     let gate = Gate::new();
     let mut server = gate.server("");
     server.process.signal("USR2");
-    let new = Other::of(&server.process.wait_for_line("takes over when it is ready"));
+    let new = Other::of(&server.process.wait_for_line(STARTS));
     server.process.wait_for_nth_line("phase=\"loading\"", 1);
     server.process.signal("USR2");
     server.process.wait_for_line("is starting already");
@@ -147,7 +154,7 @@ fn a_new_process_whose_old_one_is_killed_takes_over_all_the_same() {
     let gate = Gate::new();
     let mut server = gate.server("");
     server.process.signal("USR2");
-    let new = Other::of(&server.process.wait_for_line("takes over when it is ready"));
+    let new = Other::of(&server.process.wait_for_line(STARTS));
     server.process.wait_for_nth_line("phase=\"loading\"", 1);
     server.process.signal("KILL");
     server.process.wait();
