@@ -4,6 +4,8 @@ set -euo pipefail
 
 # Debian keeps nginx where an ordinary user's PATH does not look.
 export PATH=$PATH:/usr/sbin:/sbin
+# A proxy, which setup.sh may need, is not asked for servers of this machine.
+export no_proxy=localhost,127.0.0.1,::1${no_proxy:+,$no_proxy}${NO_PROXY:+,$NO_PROXY}
 # Who changes Cargo.toml wants Cargo.lock to follow; CI wants what was committed.
 locked=${CI:+--locked}
 

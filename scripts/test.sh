@@ -3,6 +3,8 @@
 set -euo pipefail
 
 cd "$(dirname "$(dirname "$(readlink -f "$0")")")"
+# A proxy, which setup.sh may need, is not asked for servers of this machine.
+export no_proxy=localhost,127.0.0.1,::1${no_proxy:+,$no_proxy}${NO_PROXY:+,$NO_PROXY}
 tiers=(scripts check front_ends clients goldens fuzz run)
 
 # The scripts themselves.
