@@ -1,9 +1,9 @@
 //! `mlp`, which is large and easy to make: four layers of 1024, the same bytes as tests/data/make.py writes.
 
+use crate::tiny::{FLOAT, field, graph, node, number, rows};
 use std::{fs, path::Path};
 
-const WIDTH: usize = 1024;
-const FLOAT: u8 = 1;
+const WIDTH: u64 = 1024;
 
 /// Writes `model.onnx` into `folder`, unless it is there.
 pub(super) fn write(folder: &Path) {
@@ -16,59 +16,18 @@ pub(super) fn write(folder: &Path) {
     }
 }
 
-/// The numbers are those of onnx.proto.
 fn model() -> Vec<u8> {
-    let mut graph = Vec::new();
-    for layer in 0..4 {
+    let layer = |layer: u32| {
         let x = if layer == 0 { "x".to_owned() } else { format!("relu{}", layer - 1) };
-        let product = format!("product{layer}");
+        let (weights, product) = (format!("w{layer}"), format!("product{layer}"));
         let relu = if layer == 3 { "y".to_owned() } else { format!("relu{layer}") };
-        field(&mut graph, 1, &node(&[&x, &format!("w{layer}")], &product, "MatMul"));
-        field(&mut graph, 1, &node(&[&product], &relu, "Relu"));
-    }
-    field(&mut graph, 2, b"test");
-    for layer in 0..4 {
-        field(&mut graph, 5, &weights(layer));
-    }
-    field(&mut graph, 11, &value("x"));
-    field(&mut graph, 12, &value("y"));
-    let mut opset = Vec::new();
-    field(&mut opset, 1, b"");
-    number(&mut opset, 2, 17);
-    let mut model = Vec::new();
-    number(&mut model, 1, 8);
-    field(&mut model, 2, b"predictd");
-    field(&mut model, 7, &graph);
-    field(&mut model, 8, &opset);
-    model
-}
-
-fn node(inputs: &[&str], output: &str, operator: &str) -> Vec<u8> {
-    let mut node = Vec::new();
-    inputs.iter().for_each(|input| field(&mut node, 1, input.as_bytes()));
-    field(&mut node, 2, output.as_bytes());
-    field(&mut node, 4, operator.as_bytes());
-    node
-}
-
-/// A row of any number of them.
-fn value(name: &str) -> Vec<u8> {
-    let mut batch = Vec::new();
-    field(&mut batch, 2, b"batch");
-    let mut width = Vec::new();
-    number(&mut width, 1, WIDTH);
-    let mut shape = Vec::new();
-    field(&mut shape, 1, &batch);
-    field(&mut shape, 1, &width);
-    let mut tensor = Vec::new();
-    number(&mut tensor, 1, FLOAT.into());
-    field(&mut tensor, 2, &shape);
-    let mut kind = Vec::new();
-    field(&mut kind, 1, &tensor);
-    let mut value = Vec::new();
-    field(&mut value, 1, name.as_bytes());
-    field(&mut value, 2, &kind);
-    value
+        [node("MatMul", &[&x, &weights], &product, &[]), node("Relu", &[&product], &relu, &[])]
+    };
+    let nodes: Vec<_> = (0..4).flat_map(layer).collect();
+    let weights: Vec<_> = (0..4).map(weights).collect();
+    let graph = graph("test", &nodes, &weights, &[rows("x", WIDTH)], &[rows("y", WIDTH)]);
+    let opset = [field(1, b""), number(2, 17)].concat();
+    [number(1, 8), field(2, b"predictd"), field(7, &graph), field(8, &opset)].concat()
 }
 
 /// Numbers that look random: the integer hash lowbias32 of their places.
@@ -83,30 +42,6 @@ fn weights(layer: u32) -> Vec<u8> {
     };
     let bytes: Vec<u8> =
         (layer * count..(layer + 1) * count).flat_map(|at| element(at).to_le_bytes()).collect();
-    let mut tensor = Vec::new();
-    number(&mut tensor, 1, WIDTH);
-    number(&mut tensor, 1, WIDTH);
-    number(&mut tensor, 2, FLOAT.into());
-    field(&mut tensor, 8, format!("w{layer}").as_bytes());
-    field(&mut tensor, 9, &bytes);
-    tensor
-}
-
-fn field(to: &mut Vec<u8>, number: u8, content: &[u8]) {
-    to.push(number << 3 | 2);
-    varint(to, content.len());
-    to.extend_from_slice(content);
-}
-
-fn number(to: &mut Vec<u8>, field: u8, value: usize) {
-    to.push(field << 3);
-    varint(to, value);
-}
-
-fn varint(to: &mut Vec<u8>, mut value: usize) {
-    while value > 0x7f {
-        to.push(value as u8 & 0x7f | 0x80);
-        value >>= 7;
-    }
-    to.push(value as u8);
+    let dims = [number(1, WIDTH), number(1, WIDTH), number(2, FLOAT)].concat();
+    [dims, field(8, format!("w{layer}").as_bytes()), field(9, &bytes)].concat()
 }
