@@ -2,7 +2,9 @@
 //! users here, as they happen with a real nginx and a real server.
 
 use crate::{
-    harness::{Nginx, PATIENCE, Pass, Process, Server, eventually, free_port, predictd, program, read, samples, source},
+    harness::{
+        Nginx, Pass, Process, Server, copy_params, eventually, free_port, predictd, read, samples, source,
+    },
     life::systemd::activated,
 };
 use serde_json::Value;
@@ -67,9 +69,7 @@ fn listen(server: &Server) -> String {
 /// A configuration of nginx on disk, as an administrator would have it, with what `location` is to contain.
 fn nginx_conf(folder: &Path, user: &str, http: &str) -> String {
     let file = folder.join("nginx.conf");
-    for params in ["uwsgi_params", "fastcgi_params"] {
-        fs::copy(Path::new("/etc/nginx").join(params), folder.join(params)).unwrap();
-    }
+    copy_params(folder);
     fs::write(&file, format!("user {user};\nevents {{ }}\nhttp {{\n{http}\n}}\n")).unwrap();
     file.to_str().unwrap().to_owned()
 }
@@ -99,39 +99,15 @@ fn the_printed_block_is_taken_by_nginx_and_works() {
         let port = free_port();
         assert_eq!(block.matches("listen 80;").count(), 1, "{block}");
         let block = block.replace("listen 80;", &format!("listen 127.0.0.1:{port};"));
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .iter()
-            .map(|name| format!("{name}_temp_path tmp_{name};\n"))
-            .collect();
-        let file = nginx_conf(folder.path(), "root", &format!("access_log off;\n{temporary}{block}"));
-        let nginx = |more: &[&str]| {
-            let mut command = Command::new(program("nginx"));
-            command.arg("-p").arg(folder.path()).args(["-c", &file, "-e", "stderr"]).args(more);
-            command
-        };
-        let directives = "daemon off; master_process off; pid nginx.pid; error_log stderr info;";
-        let tested = nginx(&["-t", "-g", directives]).output().unwrap();
-        assert!(tested.status.success(), "{}\n{block}", String::from_utf8_lossy(&tested.stderr));
-        let mut process = Process::start(nginx(&["-g", directives]));
-        process.wait_until_it_listens(port);
-        let ask = |target: &str, body: &[u8]| {
-            let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            let head = format!(
-                "POST {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Request-Id: me\r\nContent-Length: {}\r\n\r\n",
-                body.len()
-            );
-            stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
-            let mut answer = Vec::new();
-            stream.read_to_end(&mut answer).unwrap();
-            crate::harness::Reply::parse(&answer)
-        };
-        let reply = ask("/predict/iris", MEASUREMENTS);
+        let nginx = Nginx::start(folder, port, &block, None);
+        let reply = nginx.ask("POST", "/predict/iris", &[("X-Request-Id", "me")], MEASUREMENTS);
         assert_eq!(reply.ok()["model"], "iris", "{wire}");
         assert_eq!(reply.header("x-request-id"), Some("me"), "{wire}");
         // And doctor has nothing against what it advises.
+        let file = nginx.folder.path().join("nginx.conf");
+        let file = file.to_str().unwrap();
         let (_, report) =
-            doctor(&["--nginx", &file, "--listen", &listen(&server), "--models", models.to_str().unwrap()]);
+            doctor(&["--nginx", file, "--listen", &listen(&server), "--models", models.to_str().unwrap()]);
         let of_nginx: Vec<_> =
             report["findings"].as_array().unwrap().iter().filter(|one| one["subject"] == "nginx").collect();
         assert!(of_nginx.is_empty(), "{wire}: {of_nginx:#?}");

@@ -252,7 +252,7 @@ fn a_bomb_is_over_the_limit_and_takes_no_more_memory_than_that() {
         let error = ask(Wire::Uwsgi, coding, format!("{fits} ").as_bytes()).error(413);
         assert_eq!(error, "the uncompressed body is over the limit of 4194304 bytes");
     }
-    let before = server.peak_kilobytes();
+    let before = server.peak();
     for coding in CODINGS {
         let bomb = vec![b' '; 256 << 20];
         ask(Wire::Uwsgi, coding, &bomb).error(413);
@@ -260,8 +260,8 @@ fn a_bomb_is_over_the_limit_and_takes_no_more_memory_than_that() {
             ask(wire, coding, &bomb[..8 << 20]).error(413);
         }
     }
-    let after = server.peak_kilobytes();
-    assert!(after < before + 16 * 1024, "{after} kB, {before} kB before");
+    let after = server.peak();
+    assert!(after < before + (16 << 20), "{after} bytes, {before} before");
     server.post("/predict/iris", SETOSA).ok();
 }
 

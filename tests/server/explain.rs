@@ -1,84 +1,49 @@
 //! Lines that a real nginx writes of real failures, each explained by `predictd doctor --explain`.
 
-use crate::harness::{PATIENCE, Process, Server, free_port, predictd, program};
+use crate::harness::{Nginx, Server, free_port, predictd};
 use std::{
     fs,
     io::{Read, Write},
-    net::TcpStream,
     os::unix::{
         fs::PermissionsExt,
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
     thread,
 };
 
 /// nginx in front of a socket that a test misuses.
 struct Front {
-    folder: tempfile::TempDir,
-    port: u16,
-    process: Process,
+    nginx: Nginx,
 }
 
 impl Front {
-    /// With this in its server block, where SOCKET is the socket's path; as another user, if one is given.
+    /// With this in its `http` block, where SOCKET is the socket's path; as another user, if one is given.
     fn with(text: &str, user: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let port = free_port();
-        for params in ["uwsgi_params", "fastcgi_params"] {
-            fs::copy(Path::new("/etc/nginx").join(params), folder.path().join(params)).unwrap();
-        }
-        let text =
-            text.replace("SOCKET", &format!("unix:{}", folder.path().join("private/s.sock").display()));
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .iter()
-            .map(|name| format!("{name}_temp_path tmp_{name}; "))
-            .collect();
-        let config = format!(
-            "daemon off; master_process off; pid nginx.pid; error_log stderr info; events {{ }} http {{ access_log off; \
-             {temporary} include uwsgi_params; include fastcgi_params; {text} }}"
-        )
-        .replace("LISTEN", &format!("listen 127.0.0.1:{port};"));
-        fs::write(folder.path().join("nginx.conf"), config).unwrap();
         fs::create_dir(folder.path().join("private")).unwrap();
-        let mut command = match user {
-            None => Command::new(program("nginx")),
-            Some(user) => {
-                let mut command = Command::new(program("setpriv"));
-                command.args(["--reuid", user, "--regid", "nogroup", "--clear-groups"]).arg(program("nginx"));
-                command
-            }
-        };
-        command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
-        let mut process = Process::start(command);
-        process.wait_until_it_listens(port);
-        Self { folder, port, process }
+        let port = free_port();
+        let socket = format!("unix:{}", folder.path().join("private/s.sock").display());
+        let text = text.replace("SOCKET", &socket).replace("LISTEN", &format!("listen 127.0.0.1:{port};"));
+        let http = format!("include uwsgi_params; include fastcgi_params; {text}");
+        Self { nginx: Nginx::start(folder, port, &http, user) }
     }
 
     fn socket(&self) -> PathBuf {
-        self.folder.path().join("private/s.sock")
+        self.nginx.folder.path().join("private/s.sock")
     }
 
-    /// Asks, and gives the status of nginx's answer, if it has one.
-    fn ask(&self, headers: &str, body: &[u8]) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let head = format!(
-            "POST /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        String::from_utf8_lossy(&answer).into_owned()
+    /// Asks, and gives the status of the answer.
+    fn ask(&self, headers: &[(&str, &str)], body: &[u8]) -> u16 {
+        self.nginx.ask_anyone("POST", "/x", headers, body).status
     }
 
     /// The line that nginx wrote, and what doctor says of it.
     #[track_caller]
     fn explained(&self, line: &str, expected: &[&str]) {
-        let line = self.process.wait_for_line(line);
+        let line = self.nginx.process.wait_for_line(line);
         let said = explain(&line);
         for part in expected {
             assert!(said.contains(part), "{part} is not in\n{said}\nfor {line}");
@@ -117,13 +82,13 @@ fn read_request(stream: &mut UnixStream) {
 #[test]
 fn a_socket_that_is_not_there_refuses_or_is_stale() {
     let front = Front::with(PASS, None);
-    assert!(front.ask("", b"").contains(" 502 "));
+    assert_eq!(front.ask(&[], b""), 502);
     front.explained(
         "(2: No such file or directory)",
         &["there is no socket at the path", "nobody listens on unix:", "systemctl start predictd"],
     );
     drop(UnixListener::bind(front.socket()).unwrap());
-    front.ask("", b"");
+    front.ask(&[], b"");
     front.explained(
         "(111: Connection refused)",
         &["nobody listens where nginx connects", "left by a server that is gone"],
@@ -133,18 +98,18 @@ fn a_socket_that_is_not_there_refuses_or_is_stale() {
 #[test]
 fn a_socket_that_nginx_may_not_open() {
     let front = Front::with(PASS, Some("nobody"));
-    let private = front.folder.path().join("private");
+    let private = front.nginx.folder.path().join("private");
     serve(&front.socket(), |mut stream| _ = stream.write_all(b"\x64\0\0\x01"));
     fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).unwrap();
-    assert!(front.ask("", b"").contains(" 502 "));
+    assert_eq!(front.ask(&[], b""), 502);
     front.explained(
         "(13: Permission denied)",
         &["nginx's user may not connect to the socket", "x on each folder"],
     );
     // And with nginx's user known, doctor names the folder.
-    let conf = front.folder.path().join("user.conf");
+    let conf = front.nginx.folder.path().join("user.conf");
     fs::write(&conf, "user nobody nogroup; http { }").unwrap();
-    let line = front.process.wait_for_line("(13: Permission denied)");
+    let line = front.nginx.process.wait_for_line("(13: Permission denied)");
     let output = predictd().args(["doctor", "--explain", &line, "--nginx"]).arg(&conf).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains(&format!("chmod o+x {}", fs::canonicalize(private).unwrap().display())), "{said}");
@@ -156,7 +121,7 @@ fn a_queue_that_is_full() {
     let listener = UnixListener::bind(front.socket()).unwrap();
     rustix::net::listen(&listener, 0).unwrap();
     let _waiting = UnixStream::connect(front.socket()).unwrap();
-    assert!(front.ask("", b"").contains(" 502 "));
+    assert_eq!(front.ask(&[], b""), 502);
     front.explained(
         "(11: Resource temporarily unavailable)",
         &["the server's queue of connections is full", "the queue of unix:", "1 wait, 0 may"],
@@ -185,21 +150,21 @@ fn a_server_that_closes_resets_or_says_too_little() {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nlonger");
         }
     });
-    assert!(front.ask("X-Want: nothing\r\n", b"").contains(" 502 "));
+    assert_eq!(front.ask(&[("X-Want", "nothing")], b""), 502);
     front.explained(
         "upstream prematurely closed connection while reading response header",
         &["the server closed the connection without an answer", "held by another program"],
     );
-    front.ask("X-Want: half\r\n", b"");
+    front.ask(&[("X-Want", "half")], b"");
     front.explained(
         "upstream prematurely closed connection while reading upstream",
         &["shorter than its Content-Length"],
     );
-    assert!(front.ask("X-Want: large\r\n", b"").contains(" 502 "));
+    assert_eq!(front.ask(&[("X-Want", "large")], b""), 502);
     front.explained("upstream sent too big header", &["larger than nginx's buffer", "uwsgi_buffer_size"]);
-    assert!(front.ask("X-Want: broken\r\n", b"").contains(" 502 "));
+    assert_eq!(front.ask(&[("X-Want", "broken")], b""), 502);
     front.explained("upstream sent invalid header", &["not of the protocol that nginx expects"]);
-    front.ask("X-Want: longer\r\n", b"");
+    front.ask(&[("X-Want", "longer")], b"");
     front.explained("upstream sent more data", &["longer than its Content-Length"]);
 }
 
@@ -207,7 +172,7 @@ fn a_server_that_closes_resets_or_says_too_little() {
 fn a_server_that_resets_the_connection() {
     let front = Front::with(PASS, None);
     serve(&front.socket(), |mut stream| _ = stream.read_exact(&mut [0; 2]));
-    assert!(front.ask("", b"").contains(" 502 "));
+    assert_eq!(front.ask(&[], b""), 502);
     front.explained("(104: Connection reset by peer)", &["closed the connection with something unread"]);
 }
 
@@ -218,7 +183,7 @@ fn a_server_that_does_not_answer_in_time() {
         read_request(&mut stream);
         let _ = stream.read(&mut [0]);
     });
-    assert!(front.ask("", b"").contains(" 504 "));
+    assert_eq!(front.ask(&[], b""), 504);
     front.explained("upstream timed out (110", &["no answer within nginx's read timeout"]);
 }
 
@@ -227,10 +192,10 @@ fn requests_that_nginx_itself_refuses() {
     let text = "client_max_body_size 1k; large_client_header_buffers 8 64k;";
     let front = Front::with(&PASS.replace("LISTEN", &format!("LISTEN {text}")), None);
     serve(&front.socket(), |mut stream| _ = stream.read(&mut [0; 1024]));
-    assert!(front.ask("", &[b'x'; 2048]).contains(" 413 "));
+    assert_eq!(front.ask(&[], &[b'x'; 2048]), 413);
     front.explained("client intended to send too large body", &["the body is over client_max_body_size"]);
     let header = "x".repeat(40_000);
-    assert!(front.ask(&format!("A: {header}\r\nB: {header}\r\n"), b"").contains(" 500 "));
+    assert_eq!(front.ask(&[("A", &header), ("B", &header)], b""), 500);
     front.explained("uwsgi request is too big", &["the headers of the request are over 64 KiB"]);
 }
 
@@ -239,8 +204,8 @@ fn a_group_of_which_nobody_is_left() {
     let text =
         "upstream p { server SOCKET; server SOCKET.2; } server { LISTEN location / { uwsgi_pass p; } }";
     let front = Front::with(text, None);
-    assert!(front.ask("", b"").contains(" 502 "));
-    assert!(front.ask("", b"").contains(" 502 "));
+    assert_eq!(front.ask(&[], b""), 502);
+    assert_eq!(front.ask(&[], b""), 502);
     front.explained("no live upstreams", &["nginx has marked all servers of the group down"]);
     front.explained("upstream server temporarily disabled", &["marked a server of the group down"]);
 }
@@ -252,7 +217,7 @@ fn a_server_of_another_protocol() {
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
         let _ = stream.read_to_end(&mut Vec::new());
     });
-    assert!(front.ask("", b"").contains(" 502 "));
+    assert_eq!(front.ask(&[], b""), 502);
     front.explained("upstream sent unsupported FastCGI protocol version: 72", &["the answer is not FastCGI"]);
 }
 

@@ -1,5 +1,8 @@
 //! The program in a temporary folder, nginx in front of it, and something to ask them with.
 
+mod nginx;
+
+pub(crate) use self::nginx::{Nginx, Pass, copy_params};
 pub(crate) use crate::process::Process;
 
 use bytes::BytesMut;
@@ -142,11 +145,11 @@ impl Server {
         ask_on(stream, method, target, headers, body)
     }
 
-    /// The most memory that it has had at once.
-    pub(crate) fn peak_kilobytes(&self) -> usize {
+    /// The most memory that it has had at once, in bytes.
+    pub(crate) fn peak(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        peak.trim().trim_end_matches(" kB").parse().unwrap()
+        peak.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
     }
 
     pub(crate) fn get(&self, target: &str) -> Reply {
@@ -192,7 +195,7 @@ pub(crate) fn ask_on(
 
 /// What comes until the connection is closed, be it with something unread.
 #[track_caller]
-pub(crate) fn to_the_end(stream: &mut UnixStream) -> Vec<u8> {
+pub(crate) fn to_the_end(stream: &mut impl Read) -> Vec<u8> {
     let mut answer = Vec::new();
     let read = stream.read_to_end(&mut answer);
     let is_open = read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
@@ -211,11 +214,14 @@ pub(crate) struct Reply {
 impl Reply {
     /// Takes an answer of predictd apart, and checks what must hold for each.
     pub(crate) fn parse(answer: &[u8]) -> Self {
-        let reply = Self::read(answer);
-        let headers = &reply.headers;
+        Self::read(answer).checked()
+    }
+
+    fn checked(self) -> Self {
+        let headers = &self.headers;
         assert_eq!(headers.iter().filter(|(name, _)| name == "content-length").count(), 1, "{headers:?}");
-        assert!(reply.header("x-request-id").is_some(), "{headers:?}");
-        reply
+        assert!(self.header("x-request-id").is_some(), "{headers:?}");
+        self
     }
 
     /// Reads one answer of a connection that may go on, by its length.
@@ -289,112 +295,19 @@ impl Reply {
     }
 }
 
-/// How nginx passes requests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pass {
-    Uwsgi,
-    FastCgi,
-    /// As [`FastCgi`](Self::FastCgi), but a connection for each request.
-    FastCgiOnce,
-    Http,
-}
-
-/// nginx in front of a server, with the configuration that we ship.
-pub(crate) struct Nginx {
-    pub(crate) url: String,
-    _process: Process,
-    pub(crate) folder: tempfile::TempDir,
-}
-
-impl Nginx {
-    pub(crate) fn before(server: &Server) -> Self {
-        Self::by(server, Pass::Uwsgi)
-    }
-
-    pub(crate) fn by(server: &Server, pass: Pass) -> Self {
-        Self::with(server, pass, "")
-    }
-
-    /// Before whoever listens on `socket`.
-    pub(crate) fn to(socket: &Path, pass: Pass) -> Self {
-        Self::set_up(socket, pass, "", |shipped| shipped)
-    }
-
-    /// The same with more configuration for its `server` block.
-    pub(crate) fn with(server: &Server, pass: Pass, more: &str) -> Self {
-        Self::edited(server, pass, more, |shipped| shipped)
-    }
-
-    /// The same with the shipped file changed.
-    pub(crate) fn edited(
-        server: &Server,
-        pass: Pass,
-        more: &str,
-        edit: impl FnOnce(String) -> String,
-    ) -> Self {
-        Self::set_up(&server.socket(), pass, more, edit)
-    }
-
-    fn set_up(socket: &Path, pass: Pass, more: &str, edit: impl FnOnce(String) -> String) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let port = free_port();
-        let (shipped, keepalive) = match pass {
-            Pass::Uwsgi => ("uwsgi.conf", ""),
-            Pass::FastCgi => ("fastcgi.conf", "keepalive 128;"),
-            Pass::FastCgiOnce => ("fastcgi.conf", ""),
-            Pass::Http => ("http.conf", "keepalive 128;"),
-        };
-        let config = format!(
-            "daemon off;
-            master_process off;
-            pid nginx.pid;
-            error_log stderr info;
-            events {{ worker_connections 1024; }}
-            http {{
-                access_log off;
-                client_body_temp_path tmp_body;
-                proxy_temp_path tmp_proxy;
-                fastcgi_temp_path tmp_fastcgi;
-                uwsgi_temp_path tmp_uwsgi;
-                scgi_temp_path tmp_scgi;
-                upstream predictd {{ server unix:{}; {keepalive} }}
-                server {{
-                    listen 127.0.0.1:{port};
-                    {more}
-                    include {shipped};
-                }}
-            }}",
-            socket.display()
-        );
-        fs::write(folder.path().join("nginx.conf"), config).unwrap();
-        let mut shipped_text = String::from_utf8(read(&format!("nginx/{shipped}"))).unwrap();
-        if pass == Pass::FastCgiOnce {
-            let kept = "fastcgi_keep_conn on;";
-            assert!(shipped_text.contains(kept));
-            shipped_text = shipped_text.replace(kept, "");
-        }
-        fs::write(folder.path().join(shipped), edit(shipped_text)).unwrap();
-        for params in ["uwsgi_params", "fastcgi_params"] {
-            fs::copy(Path::new("/etc/nginx").join(params), folder.path().join(params)).unwrap();
-        }
-        let mut command = Command::new(program("nginx"));
-        command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
-        let mut process = Process::start(command);
-        process.wait_until_it_listens(port);
-        Self { url: format!("http://127.0.0.1:{port}"), _process: process, folder }
-    }
-
-    /// Asks by HTTP, on a connection of its own.
-    pub(crate) fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
-        let address = self.url.strip_prefix("http://").unwrap();
-        let stream = std::net::TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        by_http(stream, method, target, &[&[("Host", address)], headers].concat(), body)
-    }
-}
-
-/// Asks by HTTP, with these headers and no others.
+/// Asks predictd by HTTP, with these headers and no others.
 pub(crate) fn by_http(
+    stream: impl Read + Write,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Reply {
+    anyone_by_http(stream, method, target, headers, body).checked()
+}
+
+/// The same of whoever answers.
+fn anyone_by_http(
     mut stream: impl Read + Write,
     method: &str,
     target: &str,
@@ -407,9 +320,7 @@ pub(crate) fn by_http(
     }
     head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
     stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    Reply::parse(&answer)
+    Reply::read(&to_the_end(&mut stream))
 }
 
 /// Raises the flag when it is dropped, where a check has failed too: what goes on in the background until then ends.

@@ -1,6 +1,6 @@
 //! A great many of something, and names without end: what is said of it is short, in the answer and in the log.
 
-use super::{Case, SMALL, TEXT, check, check_all, input, lives, peak, request};
+use super::{Case, SMALL, TEXT, check, check_all, input, lives, request};
 use crate::harness::Server;
 use std::time::{Duration, Instant};
 
@@ -135,7 +135,7 @@ fn a_great_many_tensors_are_refused_by_the_first_too_many() {
     let outputs = format!(r#"{{"inputs":[{one}],"outputs":{}}}"#, list(r#"{"name":"n"}"#));
     let instances = format!(r#"{{"instances":{}}}"#, list(r#"{"x":[]}"#));
     let members = format!(r#"{{"inputs":{{"n0":[]{}}}}}"#, r#","n":[]"#.repeat(MANY - 1));
-    let largest = inputs.len() as u64;
+    let largest = inputs.len();
     let cases = [
         Case::json(V2, inputs, &["more than 4096 inputs"]),
         Case::json(V2, outputs, &["more than 4096 outputs"]),
@@ -157,13 +157,13 @@ fn a_form_of_a_great_many_parts_or_long_names_is_refused() {
     let headers = [("Content-Type", "multipart/form-data; boundary=x")];
     let many = format!("{}--x--\r\n", part("f").repeat(MANY));
     let long = format!("{}--x--\r\n", part(&"n".repeat(3000)));
-    let before = peak(&server);
+    let before = server.peak();
     for (body, status, says) in [(&many, 413, "more than 1024 parts"), (&long, 415, "part 1 ('nnn")] {
         let error = server.ask("POST", "/predict/digits", &headers, body.as_bytes()).error(status);
         assert!(error.contains(says) && error.len() <= TEXT, "{error}");
     }
-    let grown = peak(&server) - before;
-    assert!(grown <= 3 * many.len() as u64, "{grown} bytes for {}", many.len());
+    let grown = server.peak() - before;
+    assert!(grown <= 3 * many.len(), "{grown} bytes for {}", many.len());
     lives(&server);
 }
 
@@ -193,7 +193,7 @@ fn tensors_take_little_more_than_their_bytes() {
     let server = Server::start();
     lives(&server);
     for (model, datatype, element, times) in [("double", "FP64", "0", 8), ("uint8", "UINT8", "0", 4)] {
-        let before = peak(&server);
+        let before = server.peak();
         let data = vec![element; MANY].join(",");
         // Not the model's shape, so that it does not run.
         let body = request(&[input("x", datatype, &format!("[{MANY}]"), &format!(r#""data":[{data}]"#))]);
@@ -206,8 +206,8 @@ fn tensors_take_little_more_than_their_bytes() {
                 &["must be of shape [-1, -1]"],
             )],
         );
-        let grown = peak(&server) - before;
-        assert!(grown <= times * body.len() as u64, "{datatype}: {grown} bytes for {}", body.len());
+        let grown = server.peak() - before;
+        assert!(grown <= times * body.len(), "{datatype}: {grown} bytes for {}", body.len());
     }
 }
 

@@ -7,10 +7,7 @@ mod large;
 mod numbers;
 
 use crate::harness::Server;
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// A request, and what its 400 must say.
 struct Case {
@@ -90,13 +87,13 @@ fn trouble(server: &Server, case: &Case) -> Option<String> {
 
 /// All of the `cases`, during which the server may take no more than `growth` bytes that it had not before.
 #[track_caller]
-fn check_all(cases: &[Case], growth: u64) {
+fn check_all(cases: &[Case], growth: usize) {
     let server = Server::start();
     // Once around, so that what is made at the first use is there.
     lives(&server);
-    let before = peak(&server);
+    let before = server.peak();
     check(&server, cases);
-    let grown = peak(&server) - before;
+    let grown = server.peak() - before;
     assert!(grown <= growth, "{grown} bytes more than the {before} before");
     lives(&server);
 }
@@ -115,13 +112,6 @@ fn check(server: &Server, cases: &[Case]) {
 fn lives(server: &Server) {
     let answer = server.post("/predict/iris", "[[5.1, 3.5, 1.4, 0.2]]").ok();
     assert_eq!(answer["results"][0]["classes"][0]["label"], "setosa");
-}
-
-/// The most memory that the server has had so far, in bytes.
-fn peak(server: &Server) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.process.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
 }
 
 /// An input of a v2 request.
