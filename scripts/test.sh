@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "$(dirname "$(readlink -f "$0")")")"
 # A proxy, which setup.sh may need, is not asked for servers of this machine.
 export no_proxy=localhost,127.0.0.1,::1${no_proxy:+,$no_proxy}${NO_PROXY:+,$NO_PROXY}
-tiers=(scripts check front_ends clients goldens fuzz run)
+tiers=(scripts check front_ends root clients goldens fuzz run)
+not_run=()
 
 # The scripts themselves.
 tier_scripts() {
@@ -30,10 +31,25 @@ tier_check() {
 tier_front_ends() {
     scripts/setup.sh nginx curl haproxy lighttpd apache2 cgi-fcgi uwsgi uwsgi_curl systemd-analyze openapi c++ onnxruntime
     if cargo nextest --version >/dev/null 2>&1; then
-        cargo nextest run ${CI:+--locked} --workspace --run-ignored only -E 'not test(/^(inference_clients|golden)::/)'
+        cargo nextest run ${CI:+--locked} --workspace --run-ignored only -E 'not test(/^(inference_clients|golden|life::as_root)::/)'
     else
-        cargo test ${CI:+--locked} --workspace --lib --bins --tests -- --ignored --skip inference_clients:: --skip golden::
+        cargo test ${CI:+--locked} --workspace --lib --bins --tests -- --ignored --skip inference_clients:: --skip golden:: --skip life::as_root::
     fi
+}
+
+# The tests of other users, each of whom only root can be.
+tier_root() {
+    local as_root=() runner=() program=${CARGO_TARGET_DIR:-$PWD/target}/debug/predictd
+    if ((EUID)); then
+        as_root=(sudo -n "--preserve-env=CI,ORT_DYLIB_PATH")
+        runner=(--config "target.'cfg(unix)'.runner = '${as_root[*]}'")
+    fi
+    "${as_root[@]}" true 2>/dev/null || { not_run+=("root: it takes root, or a sudo that asks for no password"); return; }
+    scripts/setup.sh onnxruntime
+    cargo test ${CI:+--locked} --test server --no-run
+    "${as_root[@]}" setpriv --reuid=47110 --regid=47110 --clear-groups test -r "$PWD/Cargo.toml" -a -x "$program" ||
+        { not_run+=("root: other users cannot get at $PWD, or at $program"); return; }
+    cargo test ${CI:+--locked} "${runner[@]}" --test server -- --ignored life::as_root::
 }
 
 # Real clients of the inference protocols: NVIDIA's tritonclient and perf_analyzer, and plain HTTP for the others.
@@ -67,18 +83,20 @@ tier_run() {
 }
 
 main() {
-    local tier started
+    local tier started skipped
     (($#)) || set -- "${tiers[@]}"
     for tier in "$@"; do
         [[ " ${tiers[*]} " == *" $tier "* ]] || { echo "test: no tier $tier; there are: ${tiers[*]}" >&2; exit 64; }
     done
     for tier in "$@"; do
         printf '\ntest: tier %s\n' "$tier" >&2
-        started=$SECONDS
+        started=$SECONDS skipped=${#not_run[@]}
         # Not `tier || ...`, which would switch errexit off inside.
         "tier_$tier"
-        printf 'test: tier %s passed in %d s\n' "$tier" $((SECONDS - started)) >&2
+        ((${#not_run[@]} > skipped)) || printf 'test: tier %s passed in %d s\n' "$tier" $((SECONDS - started)) >&2
     done
+    # Last, so that nobody misses it.
+    ((${#not_run[@]} == 0)) || printf '\ntest: *** NOT RUN *** tier %s\n' "${not_run[@]}" >&2
 }
 
 main "$@"

@@ -1,6 +1,6 @@
 //! Lines that a real nginx writes of real failures, each explained by `predictd doctor --explain`.
 
-use crate::harness::{Nginx, Server, free_port, predictd};
+use crate::harness::{Nginx, Server, free_port, is_root, predictd};
 use std::{
     fs,
     io::{Read, Write},
@@ -63,6 +63,22 @@ fn explain(line: &str) -> String {
     String::from_utf8(output.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// A folder that nobody may enter, until this is dropped.
+struct Closed<'a>(&'a Path);
+
+impl<'a> Closed<'a> {
+    fn to_its_owner_too(folder: &'a Path) -> Self {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o000)).unwrap();
+        Self(folder)
+    }
+}
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        let _ = fs::set_permissions(self.0, fs::Permissions::from_mode(0o700));
+    }
+}
+
 const PASS: &str = "server { LISTEN location / { uwsgi_pass SOCKET; } }";
 
 /// Serves each connection by `serve` on a thread of its own, which ends with the test.
@@ -97,10 +113,11 @@ fn a_socket_that_is_not_there_refuses_or_is_stale() {
 
 #[test]
 fn a_socket_that_nginx_may_not_open() {
-    let front = Front::with(PASS, Some("nobody"));
+    // Nothing is closed to root.
+    let front = Front::with(PASS, is_root().then_some("nobody"));
     let private = front.nginx.folder.path().join("private");
     serve(&front.socket(), |mut stream| _ = stream.write_all(b"\x64\0\0\x01"));
-    fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).unwrap();
+    let _closed = Closed::to_its_owner_too(&private);
     assert_eq!(front.ask(&[], b""), 502);
     front.explained(
         "(13: Permission denied)",
@@ -112,7 +129,9 @@ fn a_socket_that_nginx_may_not_open() {
     let line = front.nginx.process.wait_for_line("(13: Permission denied)");
     let output = predictd().args(["doctor", "--explain", &line, "--nginx"]).arg(&conf).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains(&format!("chmod o+x {}", fs::canonicalize(private).unwrap().display())), "{said}");
+    let class = if is_root() { "o" } else { "u" };
+    let fix = format!("chmod {class}+x {}", fs::canonicalize(&private).unwrap().display());
+    assert!(said.contains(&fix), "{said}");
 }
 
 #[test]

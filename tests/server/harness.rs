@@ -81,6 +81,10 @@ pub(crate) fn tool(name: &str) -> PathBuf {
     file
 }
 
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
 pub(crate) fn predictd() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_predictd"));
     command.env_remove("RUST_BACKTRACE").stdin(Stdio::null());

@@ -2,7 +2,8 @@
 //!
 //! `cargo test` and `make check` need nginx and curl. The tests that need other front ends or clients, and those that
 //! only vary what others test, are `#[ignore]`d: `make test` runs them (`cargo test --test server -- --ignored`, or
-//! with nextest `--run-ignored only`). Where a program is missing, a test fails; it is never skipped.
+//! with nextest `--run-ignored only`). Where a program is missing, a test fails; it is never skipped. Those of
+//! `life::as_root` take root: `make test` runs them where it can be root, and says so where it cannot.
 
 #![allow(clippy::unwrap_used, reason = "a test ends with its first surprise")]
 

@@ -1,5 +1,6 @@
 //! Starting and stopping.
 
+mod as_root;
 mod logs;
 mod signals;
 mod stop;
