@@ -183,19 +183,12 @@ impl<'a> Server<'a> {
         let mut addresses = Vec::new();
         // All listen before any is served: a server listens everywhere or nowhere.
         let Listening { public, admin, mut held } = sockets.listen()?;
-        let router = tally.count(api::router(app.clone()));
-        for listener in public {
+        for listener in &public {
             tracing::info!(listen = %listener.address(), "listening");
             addresses.push(listener.address().to_string());
-            let (limits, connections) = (live.limits.clone(), live.connections.clone());
-            let listener = listener.allowing(&live.allowed);
-            serving.spawn(wire::serve(listener, router.clone(), limits, connections, drain.clone()));
         }
-        for listener in admin {
+        for listener in &admin {
             tracing::info!(admin = %listener.address(), "listening");
-            let callers = admin::Callers::of(listener.address(), &config.admin_hosts);
-            let (router, limits) = (admin::router(app.clone(), callers), live.admin_limits.clone());
-            serving.spawn(wire::serve(listener, router, limits, admin_connections.clone(), drain.clone()));
         }
         let takes_over = predecessor.is_some();
         if let Some(predecessor) = predecessor {
@@ -213,6 +206,18 @@ impl<'a> Server<'a> {
             }
             written => written?,
         };
+        // Not before: until then it is the process before us that answers, and we may still be ended. Who connects meanwhile waits.
+        let router = tally.count(api::router(app.clone()));
+        for listener in public {
+            let (limits, connections) = (live.limits.clone(), live.connections.clone());
+            let listener = listener.allowing(&live.allowed);
+            serving.spawn(wire::serve(listener, router.clone(), limits, connections, drain.clone()));
+        }
+        for listener in admin {
+            let callers = admin::Callers::of(listener.address(), &config.admin_hosts);
+            let (router, limits) = (admin::router(app.clone(), callers), live.admin_limits.clone());
+            serving.spawn(wire::serve(listener, router, limits, admin_connections.clone(), drain.clone()));
+        }
         let count = app.models.names().len();
         let plural = if count == 1 { "" } else { "s" };
         let words = format!("serving {count} model{plural} on {}", addresses.join(", "));
@@ -229,11 +234,15 @@ impl<'a> Server<'a> {
             tokio::select! {
                 signal = self.signals.next() => match signal {
                     Signal::Terminate | Signal::Interrupt => {
-                        if let Some(upgrade) = upgrade {
+                        return match upgrade {
                             // Before anything else: it has our sockets.
-                            upgrade.end().await;
-                        }
-                        return End::Asked(signal);
+                            Some(upgrade) => match upgrade.end().await {
+                                // Which the signal may have reached as well.
+                                Some(successor) => End::Relieved(self.hand_over(successor)),
+                                None => End::Asked(signal),
+                            },
+                            None => End::Asked(signal),
+                        };
                     }
                     Signal::Hangup => self.reload(),
                     Signal::User1 => logging::reopen(),
@@ -246,10 +255,12 @@ impl<'a> Server<'a> {
                     match ready {
                         Ok(successor) => return End::Relieved(self.hand_over(successor)),
                         Err(reason) => {
-                            tracing::error!("no upgrade: the new process is not ready and never will be ({reason}); this one goes on");
-                            if let Some(upgrade) = upgrade.take() {
-                                upgrade.end().await;
+                            if let Some(upgrade) = upgrade.take()
+                                && let Some(successor) = upgrade.end().await
+                            {
+                                return End::Relieved(self.hand_over(successor));
                             }
+                            tracing::error!("no upgrade: the new process is not ready and never will be ({reason}); this one goes on");
                             self.announcer.life().settle();
                         }
                     }

@@ -67,9 +67,14 @@ impl Upgrade {
         }
     }
 
-    /// Ends it.
-    pub(super) async fn end(self) {
+    /// Ends it; unless it has said meanwhile that it is ready, since it may answer requests by now.
+    pub(super) async fn end(self) -> Option<Successor> {
+        let successor = self.successor?;
+        if matches!(successor.is_ready(), Ok(true)) {
+            return Some(successor);
+        }
         // It may have much memory to give back.
-        let _ = tokio::task::spawn_blocking(move || drop(self.successor)).await;
+        let _ = tokio::task::spawn_blocking(move || drop(successor)).await;
+        None
     }
 }

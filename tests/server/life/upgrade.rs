@@ -168,6 +168,27 @@ fn a_new_process_whose_old_one_is_killed_takes_over_all_the_same() {
 }
 
 #[test]
+fn a_new_process_answers_when_it_has_taken_over_and_is_not_ended_then() {
+    let gate = Gate::new();
+    let mut server = gate.server("");
+    server.process.signal("USR2");
+    let new = Other::of(&server.process.wait_for_line("takes over when it is ready"));
+    server.process.wait_for_nth_line("phase=\"loading\"", 1);
+    // So that it hears nothing: neither that the new one is ready, nor a request.
+    server.process.signal("STOP");
+    gate.open();
+    server.get("/v2/health/ready").ok();
+    server.process.wait_for_line("taking over from it");
+    server.process.signal("TERM");
+    server.process.signal("CONT");
+    assert_eq!(server.process.wait().code(), Some(0));
+    server.get("/v2/health/ready").ok();
+    new.signal("TERM");
+    new.wait_until_gone();
+    assert_eq!(files(server.folder.path()), ["predictd.toml"]);
+}
+
+#[test]
 fn systemd_is_told_who_the_main_process_is() {
     let folder = tempfile::tempdir().unwrap();
     let manager = ServiceManager::new(folder.path());
