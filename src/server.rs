@@ -19,7 +19,7 @@ use crate::{
     },
     os::{process, socket, users},
     pool::{self, Pool},
-    serving::{LoadError, Loader, Models, Setup},
+    serving::{self, LoadError, Loader, Models, Setup},
     telemetry::{logging, phase::Life},
 };
 use anyhow::Context;
@@ -60,6 +60,22 @@ pub struct Prepared {
 /// Reads the configuration once more, for a reload.
 pub type Source = Box<dyn FnMut() -> Result<Config, String> + Send>;
 
+/// A reload's, in a server.
+struct Reread {
+    source: Source,
+    live: Live,
+}
+
+impl serving::Reread for Reread {
+    fn read(&mut self) -> Result<Config, String> {
+        (self.source)()
+    }
+
+    fn apply(&mut self, config: &Config) -> Result<Vec<String>, String> {
+        self.live.apply(config)
+    }
+}
+
 /// Opens ONNX Runtime and looks for the cores that there are.
 ///
 /// # Errors
@@ -92,7 +108,7 @@ impl Prepared {
     ///
     /// # Errors
     /// Where a thread cannot be made; where a model cannot be loaded, unless `strict_models = false`.
-    pub fn start(self, live: &Live, life: Life, mut source: Source) -> anyhow::Result<App> {
+    pub fn start(self, live: &Live, life: Life, source: Source) -> anyhow::Result<App> {
         let Self { setup, layout } = self;
         let config = Arc::clone(&setup.config);
         tracing::info!("{layout}");
@@ -105,14 +121,7 @@ impl Prepared {
         };
         let pool = Arc::new(Pool::start(options).context("the workers cannot be started")?);
         let models = Models::default();
-        let reread = {
-            let live = live.clone();
-            Box::new(move || {
-                let config = source()?;
-                let notes = live.apply(&config)?;
-                Ok((config, notes))
-            })
-        };
+        let reread = Box::new(Reread { source, live: live.clone() });
         let (loader, loaded) = Loader::start(setup, Arc::clone(&pool), models.clone(), reread)
             .context("the models' loader cannot be started")?;
         match &*loaded.wait() {

@@ -31,8 +31,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Reads the configuration again, and says what of it wants a restart; or why it cannot be used.
-pub type Reread = Box<dyn FnMut() -> Result<(Config, Vec<String>), String> + Send>;
+/// What a reload does with the configuration, in two steps: between them it is seen whether its models can be listed.
+pub trait Reread: Send {
+    /// Reads it again, and changes nothing.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    fn read(&mut self) -> Result<Config, String>;
+
+    /// Goes by it from now on, and says what of it wants a restart.
+    ///
+    /// # Errors
+    /// Why it cannot be used; then nothing has changed.
+    fn apply(&mut self, config: &Config) -> Result<Vec<String>, String>;
+}
 
 /// The handle to the thread; cheap to clone. It ends with the last of them.
 #[derive(Clone, Debug)]
@@ -64,7 +76,7 @@ impl Loader {
         setup: Setup,
         pool: Arc<Pool>,
         models: Models,
-        reread: Reread,
+        reread: Box<dyn Reread>,
     ) -> io::Result<(Self, Pending)> {
         let queue = Arc::new(Queue::default());
         let (ended, clean) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
@@ -138,7 +150,7 @@ struct Work {
     setup: Setup,
     pool: Arc<Pool>,
     models: Models,
-    reread: Reread,
+    reread: Box<dyn Reread>,
     queue: Arc<Queue>,
     clean: Arc<AtomicBool>,
     /// Whether the first operation is over: workers are at work since.
@@ -182,11 +194,14 @@ impl Work {
         let mut notes = Vec::new();
         let mut config = Arc::clone(&self.setup.config);
         if self.begun {
-            let (new, remarks) = (self.reread)().map_err(Refusal::Config)?;
-            remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
-            (config, notes) = (Arc::new(new), remarks);
+            config = Arc::new(self.reread.read().map_err(Refusal::Config)?);
         }
         let found = repository::scan(&config).map_err(|error| self.unreadable(&error))?;
+        if self.begun {
+            notes = self.reread.apply(&config).map_err(Refusal::Config)?;
+            notes.extend_from_slice(&config.notes);
+            notes.iter().for_each(|note| tracing::warn!("{note}"));
+        }
         self.setup.config = config;
         let mut outcomes = self.withdraw_others(&found);
         let wanted: Vec<Found> =

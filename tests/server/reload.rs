@@ -366,6 +366,31 @@ fn a_bad_configuration_changes_nothing() {
 }
 
 #[test]
+fn where_models_cannot_be_listed_the_configuration_does_not_change_either() {
+    let deployment = Deployment::with("[limits]\nbody = '1KiB'", &[("m.onnx", &constant(1.0, 4))]);
+    let aside = deployment.models().with_file_name("aside");
+    fs::rename(deployment.models(), &aside).unwrap();
+    deployment.configure("[limits]\nbody = '4KiB'");
+    let error = deployment.admin("POST", "/reload", "").error(500);
+    assert!(error.starts_with("the folder of models cannot be read, and none was changed: "), "{error}");
+    assert_eq!(deployment.server.post("/predict/m", large(2000)).status, 413);
+    fs::rename(aside, deployment.models()).unwrap();
+    assert_eq!(deployment.outcomes(), json!({"m": "unchanged"}));
+    assert_eq!(deployment.server.post("/predict/m", large(2000)).status, 200);
+}
+
+#[test]
+fn what_has_no_effect_is_said_by_a_reload_too() {
+    let deployment = Deployment::of(&[("m.onnx", &constant(1.0, 4))]);
+    deployment.configure("[log]\naccess = false\naccess_file = '/nowhere'");
+    let note = "log.access_file is set, and has no effect: log.access is false";
+    let (code, out, _) = deployment.run("reload", &[]);
+    assert_eq!(code, 0, "{out}");
+    assert!(out.lines().any(|line| line == format!("note: {note}")), "{out}");
+    deployment.server.process.wait_for_line(note);
+}
+
+#[test]
 fn a_copy_that_a_killed_server_left_is_removed() {
     let cache = tempfile::tempdir().unwrap();
     let left = cache.path().join("predictd-copy-x");
