@@ -12,10 +12,10 @@ use crate::{
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         mpsc::{self, RecvTimeoutError},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -36,33 +36,41 @@ pub(super) struct Attempt<'a> {
     pub aside: bool,
     /// Whether nobody wants it any more.
     pub is_stopped: &'a dyn Fn() -> bool,
+    /// Those before it that did not end.
+    pub abandoned: &'a mut Abandoned,
 }
 
 impl Attempt<'_> {
     /// Loads what is to be served of the model in `folder`, or takes it over from `before` where nothing has changed.
-    pub(super) fn load(
-        &self,
-        folder: ModelFolder,
-        before: Vec<Arc<Served>>,
-    ) -> Result<Vec<Version>, Failure> {
+    pub(super) fn load(self, folder: ModelFolder, before: &[Arc<Served>]) -> Result<Vec<Version>, Failure> {
+        if (self.is_stopped)() {
+            return Err(Cause::Stopped.into());
+        }
+        if self.abandoned.has(folder.name.as_str()) {
+            return Err(Cause::Abandoned.into());
+        }
+        let name = folder.name.to_string();
         let runs = Arc::new(Runs::default());
         let (sender, receiver) = mpsc::sync_channel(1);
         let work = {
             let (setup, runs, aside) = (self.setup.clone(), Arc::clone(&runs), self.aside);
+            // A load that does not end keeps nothing of what was before it.
+            let before: Vec<Weak<Served>> = before.iter().map(Arc::downgrade).collect();
             move || {
                 // Where a run has threads of its own, they would inherit the priority.
                 if aside && setup.threads == 1 {
                     let _ = process::yield_to_others();
                 }
                 // What a panic has touched is dropped with it.
-                let loaded = catch_unwind(AssertUnwindSafe(|| load::load(&folder, &before, &setup, &runs)));
+                let load = || load::load(&folder, &before, &setup, &runs);
+                let loaded = catch_unwind(AssertUnwindSafe(load));
                 let _ = sender.send(loaded.unwrap_or_else(|_| Err(Cause::Panicked.into())));
             }
         };
         let thread = thread::Builder::new().name("load".into()).spawn(work);
         let thread = thread.map_err(|error| Cause::Thread(error.to_string()))?;
         let begun = Instant::now();
-        loop {
+        let cause = loop {
             match receiver.recv_timeout(LOOK) {
                 Ok(loaded) => {
                     let _ = thread.join();
@@ -77,18 +85,44 @@ impl Attempt<'_> {
             let endless = runs.look(Instant::now(), patience, stopped) || begun.elapsed() > LOAD_MAX;
             // Without a run, the library is at it, which cannot be told to end.
             if stopped && (endless || !runs.is_running()) {
-                return Err(Cause::Stopped.into());
+                break Cause::Stopped;
             }
             if endless {
-                return Err(Cause::Endless(begun.elapsed().as_secs()).into());
+                break Cause::Endless(begun.elapsed().as_secs());
             }
-        }
+        };
+        runs.give_up();
+        self.abandoned.0.push((name, thread));
+        Err(cause.into())
     }
 }
 
-/// The run that is under way while a model is loaded.
+/// Threads of loads that were given up, by the names of their models: each may hold a session, and may end some day.
 #[derive(Debug, Default)]
-pub(super) struct Runs(Mutex<Option<Run>>);
+pub(super) struct Abandoned(Vec<(String, JoinHandle<()>)>);
+
+impl Abandoned {
+    /// Whether one of that name goes on.
+    fn has(&mut self, name: &str) -> bool {
+        !self.is_empty() && self.0.iter().any(|(other, _)| other == name)
+    }
+
+    /// Whether all have ended.
+    pub(super) fn is_empty(&mut self) -> bool {
+        self.0.retain(|(_, thread)| !thread.is_finished());
+        self.0.is_empty()
+    }
+}
+
+/// The run that is under way while a model is loaded, and whether there should be any.
+#[derive(Debug, Default)]
+pub(super) struct Runs(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    run: Option<Run>,
+    given_up: bool,
+}
 
 #[derive(Debug)]
 struct Run {
@@ -97,24 +131,44 @@ struct Run {
 }
 
 impl Runs {
-    /// Calls `run`, whose interrupt is used when `limit` has passed.
+    /// Calls `run`, whose interrupt is used when `limit` has passed, or at once where nobody waits for it any more.
     pub(super) fn within<T>(&self, limit: Duration, run: impl FnOnce(&Interrupt) -> T) -> T {
         let interrupt = Arc::new(Interrupt::default());
-        *self.lock() = Some(Run { until: Instant::now() + limit, interrupt: Arc::clone(&interrupt) });
+        {
+            let mut state = self.lock();
+            if state.given_up {
+                interrupt.terminate();
+            }
+            state.run = Some(Run { until: Instant::now() + limit, interrupt: Arc::clone(&interrupt) });
+        }
         let result = run(&interrupt);
-        *self.lock() = None;
+        self.lock().run = None;
         result
     }
 
+    /// Whether nobody waits for the model any more: what is left to be done for it need not be done.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.lock().given_up
+    }
+
+    fn give_up(&self) {
+        let mut state = self.lock();
+        state.given_up = true;
+        if let Some(run) = &state.run {
+            run.interrupt.terminate();
+        }
+    }
+
     fn is_running(&self) -> bool {
-        self.lock().is_some()
+        self.lock().run.is_some()
     }
 
     /// Tells the run to end if its time is up, or `now` is the end of everything. True where it was told so `patience` ago
     /// and goes on.
     fn look(&self, now: Instant, patience: Duration, end: bool) -> bool {
-        let mut run = self.lock();
-        let Some(run) = &mut *run else { return false };
+        let mut state = self.lock();
+        state.given_up |= end;
+        let Some(run) = &mut state.run else { return false };
         if end {
             run.until = run.until.min(now);
         }
@@ -127,7 +181,7 @@ impl Runs {
         now >= run.until + patience
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Run>> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -140,7 +194,7 @@ mod tests {
     fn a_run_is_told_to_end_and_then_given_up() {
         let (runs, begun) = (Runs::default(), Instant::now());
         let ms = Duration::from_millis;
-        assert!(!runs.look(begun, ms(0), true), "nothing runs");
+        assert!(!runs.look(begun, ms(0), false), "nothing runs");
         runs.within(ms(1000), |interrupt| {
             assert!(!runs.look(begun, ms(500), false) && !interrupt.is_terminated());
             assert!(!runs.look(begun + ms(1200), ms(500), false) && interrupt.is_terminated());
@@ -151,5 +205,7 @@ mod tests {
             assert!(runs.look(begun + ms(600), ms(500), false));
         });
         assert!(!runs.is_running());
+        assert!(runs.is_given_up());
+        runs.within(ms(1000), |interrupt| assert!(interrupt.is_terminated(), "nobody waits for it"));
     }
 }

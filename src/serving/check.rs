@@ -2,7 +2,7 @@
 
 use super::{
     Model,
-    attempt::Attempt,
+    attempt::{Abandoned, Attempt},
     load::{Failure, Setup, Version},
     repository,
 };
@@ -23,12 +23,13 @@ pub enum Checked<'a> {
 /// # Errors
 /// Where the folder of models cannot be read.
 pub fn check(setup: &Setup, progress: &mut dyn FnMut(&Checked<'_>, Duration)) -> Result<(), FolderError> {
+    let mut abandoned = Abandoned::default();
     for Found { name, folder } in
         repository::scan(&setup.config)?.into_iter().filter(|found| !found.is_empty())
     {
         let begun = Instant::now();
-        let attempt = Attempt { setup, aside: false, is_stopped: &|| false };
-        match folder.map_err(Failure::from).and_then(|folder| attempt.load(folder, Vec::new())) {
+        let attempt = Attempt { setup, aside: false, is_stopped: &|| false, abandoned: &mut abandoned };
+        match folder.map_err(Failure::from).and_then(|folder| attempt.load(folder, &[])) {
             Ok(versions) => {
                 for version in &versions {
                     if let Version::New(made) = version {

@@ -20,7 +20,7 @@ use std::{
     fs, io,
     num::NonZeroUsize,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -96,6 +96,11 @@ pub enum Cause {
     /// It does not end.
     #[error("loading it did not end within {0} s, and was given up")]
     Endless(u64),
+    /// One before it did not end, and is at it still: each more would hold as much memory again.
+    #[error(
+        "a load of it was given up before, and still goes on: it can be loaded again when that has ended, or by a new process (a restart, or SIGUSR2)"
+    )]
+    Abandoned,
     /// The server ends.
     #[error("the server is stopping")]
     Stopped,
@@ -158,7 +163,7 @@ impl Basis {
 /// same.
 pub(super) fn load(
     folder: &ModelFolder,
-    before: &[Arc<Served>],
+    before: &[Weak<Served>],
     setup: &Setup,
     runs: &Runs,
 ) -> Result<Vec<Version>, Failure> {
@@ -170,12 +175,17 @@ pub(super) fn load(
         named.or_else(|| folder.labels.clone())
     });
     let loading = Loading { folder, settings: Arc::new(settings), labels, setup, runs };
-    let kept =
-        |version| before.iter().find(|served| served.version == version && served.lane.closed().is_none());
+    let kept = |version| {
+        let mut before = before.iter().filter_map(Weak::upgrade);
+        before.find(|served| served.version == version && served.lane.closed().is_none())
+    };
     let files: Vec<(u64, Option<&Path>)> =
         if loading.settings.kind == settings::Kind::Fake { vec![(1, None)] } else { loading.chosen()? };
     let load = |(number, path): (u64, Option<&Path>)| {
         let in_version = |cause| Failure { version: Some(number), cause };
+        if runs.is_given_up() {
+            return Err(Cause::Stopped.into());
+        }
         match path {
             Some(path) => loading.version(number, path, kept(number)),
             None => loading.fake(number, kept(number)),
@@ -215,9 +225,14 @@ impl Loading<'_> {
         Ok(chosen.into_iter().map(|(version, path)| (*version, Some(&**path))).collect())
     }
 
-    fn version(&self, version: u64, path: &Path, before: Option<&Arc<Served>>) -> Result<Version, Cause> {
+    /// Of one run.
+    fn threads(&self) -> usize {
+        self.settings.session.threads.map_or(self.setup.threads, NonZeroUsize::get)
+    }
+
+    fn version(&self, version: u64, path: &Path, before: Option<Arc<Served>>) -> Result<Version, Cause> {
         let options = onnx::Options {
-            threads: self.settings.session.threads.map_or(self.setup.threads, NonZeroUsize::get),
+            threads: self.threads(),
             optimization: self.settings.session.graph_optimization,
             memory_arena: self.settings.session.memory_arena,
             usual_rows: self.settings.batch.max_rows.get(),
@@ -225,8 +240,8 @@ impl Loading<'_> {
         };
         let name = &self.folder.name;
         if let Some(served) = before.filter(|served| served.basis.makes(path, &options)) {
-            if self.dresses_alike(served) {
-                return Ok(Version::Kept(Arc::clone(served)));
+            if self.dresses_alike(&served) {
+                return Ok(Version::Kept(served));
             }
             tracing::info!(model = %name, version, "its settings have changed, its file has not");
             let engine = Arc::clone(&served.engine);
@@ -257,12 +272,12 @@ impl Loading<'_> {
         Ok(made)
     }
 
-    fn fake(&self, version: u64, before: Option<&Arc<Served>>) -> Result<Version, Cause> {
+    fn fake(&self, version: u64, before: Option<Arc<Served>>) -> Result<Version, Cause> {
         if !self.setup.config.allow_fake {
             return Err(Cause::Fake);
         }
         if let Some(served) = before.filter(|served| self.dresses_alike(served)) {
-            return Ok(Version::Kept(Arc::clone(served)));
+            return Ok(Version::Kept(served));
         }
         let behaviour = &self.settings.fake;
         tracing::warn!(model = %self.folder.name, "a fake, which misbehaves on purpose: {behaviour:?}");

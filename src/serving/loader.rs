@@ -6,8 +6,8 @@
 
 use super::{
     Models,
-    attempt::Attempt,
-    load::{Cause, Failure, Setup, Version},
+    attempt::{Abandoned, Attempt},
+    load::{Failure, Setup, Version},
     operation::{Operation, Outcome, Pending, Queue, Refusal, Report, What},
     repository,
 };
@@ -88,6 +88,7 @@ impl Loader {
             reread,
             queue: Arc::clone(&queue),
             clean: Arc::clone(&clean),
+            abandoned: Abandoned::default(),
             begun: false,
             fading: Vec::new(),
         };
@@ -153,6 +154,7 @@ struct Work {
     reread: Box<dyn Reread>,
     queue: Arc<Queue>,
     clean: Arc<AtomicBool>,
+    abandoned: Abandoned,
     /// Whether the first operation is over: workers are at work since.
     begun: bool,
     /// Engines that nobody will use any more, but somebody may hold until then.
@@ -173,6 +175,7 @@ impl Work {
                 self.tidy();
             }
         }
+        self.clean.store(self.abandoned.is_empty(), Ordering::Release);
     }
 
     fn operate(&mut self, operation: &Operation) -> Result<Report, Refusal> {
@@ -182,6 +185,7 @@ impl Work {
             Operation::Unload(name) => self.unload(name),
         };
         match &answer {
+            Err(Refusal::Stopped) => tracing::info!("{operation}: given up, since the server is stopping"),
             Err(refusal) => tracing::error!("{operation}: {refusal}"),
             Ok(report) if self.begun => tracing::info!("{operation}: {report}"),
             Ok(_) => {}
@@ -215,6 +219,9 @@ impl Work {
             }
         }
         for found in wanted {
+            if self.queue.is_stopped() {
+                return Err(Refusal::Stopped);
+            }
             outcomes.push(if self.models.is_unloaded(&found.name) {
                 tracing::info!(model = found.name, "stays unloaded, as it was asked to be");
                 Outcome::new(found.name, What::Unloaded)
@@ -272,9 +279,13 @@ impl Work {
         self.queue.at(&name);
         self.models.begin(&name);
         let before = self.models.serving(&name);
-        let attempt =
-            Attempt { setup: &self.setup, aside: self.begun, is_stopped: &|| self.queue.is_stopped() };
-        let loaded = folder.map_err(Failure::from).and_then(|folder| attempt.load(folder, before));
+        let attempt = Attempt {
+            setup: &self.setup,
+            aside: self.begun,
+            is_stopped: &|| self.queue.is_stopped(),
+            abandoned: &mut self.abandoned,
+        };
+        let loaded = folder.map_err(Failure::from).and_then(|folder| attempt.load(folder, &before));
         let what = match loaded {
             Ok(versions) => {
                 let numbers = versions.iter().map(Version::number).collect();
@@ -284,9 +295,6 @@ impl Work {
                 if whole { What::Unchanged(numbers) } else { What::Loaded(numbers) }
             }
             Err(failure) => {
-                if matches!(failure.cause, Cause::Endless(_) | Cause::Stopped) {
-                    self.clean.store(false, Ordering::Release);
-                }
                 self.models.fail(&name, &failure, self.setup.config.strict_models);
                 let serving = self.models.serving(&name).iter().map(|served| served.version).collect();
                 What::Failed { version: failure.version, reason: failure.cause.to_string(), serving }

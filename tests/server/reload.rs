@@ -231,6 +231,39 @@ fn a_load_that_does_not_end_is_given_up() {
 }
 
 #[test]
+fn a_load_that_was_given_up_keeps_no_old_model_and_is_not_begun_twice() {
+    let deployment =
+        Deployment::with("[workers]\nstuck_after = '200ms'", &[("m/model.onnx", &constant(1.0, 4))]);
+    let endless = "deadline = '100ms'\n[fake]\nload = '1h'\nignore_terminate = true";
+    deployment.put("m/model.toml", fake(endless));
+    assert_eq!(deployment.outcomes(), json!({"m": "failed"}));
+    let threads = || fs::read_dir(format!("/proc/{}/task", deployment.server.process.id())).unwrap().count();
+    let before = threads();
+    let outcome = deployment.reload();
+    let reason = outcome["m"]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("a load of it was given up before, and still goes on: "), "{outcome}");
+    assert_eq!(threads(), before);
+    assert_eq!(deployment.predict("m"), 1.0);
+    deployment.admin("POST", "/v2/repository/models/m/unload", "").ok_or_empty();
+    deployment.wait_until(|| deployment.states() == json!({"m": "unavailable"}));
+}
+
+#[test]
+fn the_end_leaves_what_was_still_to_be_loaded() {
+    let mut deployment = Deployment::of(&[]);
+    for model in 0..20 {
+        deployment.put(&format!("m{model}/model.toml"), fake("[fake]\nload = '1h'"));
+    }
+    deployment.server.process.signal(HUP);
+    deployment.wait_until(|| deployment.states()["m0"] == "loading");
+    deployment.server.process.wait_for_line("misbehaves on purpose");
+    deployment.server.process.signal("TERM");
+    assert_eq!(deployment.server.process.wait().code(), Some(0));
+    deployment.server.process.wait_for_line("given up, since the server is stopping");
+    assert_eq!(deployment.server.process.count_lines("misbehaves on purpose"), 1);
+}
+
+#[test]
 fn the_end_does_not_wait_for_a_load() {
     let mut deployment = Deployment::of(&[]);
     deployment.put("slow/model.toml", fake("deadline = '1h'\n[fake]\nload = '1h'\nignore_terminate = true"));
