@@ -5,10 +5,7 @@ use super::{
     Served,
     load::{self, Cause, Failure, Setup, Version},
 };
-use crate::{
-    model::{engine::Interrupt, folder::ModelFolder},
-    os::process,
-};
+use crate::model::{engine::Interrupt, folder::ModelFolder};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -57,12 +54,8 @@ impl Attempt<'_> {
             // A load that does not end keeps nothing of what was before it.
             let before: Vec<Weak<Served>> = before.iter().map(Arc::downgrade).collect();
             move || {
-                // Where a run has threads of its own, they would inherit the priority.
-                if aside && setup.threads == 1 {
-                    let _ = process::yield_to_others();
-                }
                 // What a panic has touched is dropped with it.
-                let load = || load::load(&folder, &before, &setup, &runs);
+                let load = || load::load(&folder, &before, &setup, &runs, aside);
                 let loaded = catch_unwind(AssertUnwindSafe(load));
                 let _ = sender.send(loaded.unwrap_or_else(|_| Err(Cause::Panicked.into())));
             }

@@ -3,7 +3,7 @@
 
 use super::{Model, Served, attempt::Runs, trial};
 use crate::{
-    config::{Config, model as settings},
+    config::{Config, Provider, model as settings},
     model::{
         engine::{Engine, Signature},
         fake::Fake,
@@ -12,6 +12,7 @@ use crate::{
         private::{self, Private},
         source::Source,
     },
+    os::process,
     pool::Batching,
     recipe::{self, classification, image, labels},
 };
@@ -160,12 +161,13 @@ impl Basis {
 }
 
 /// Loads what is to be served of the model in `folder`; what `before` has of it is taken over where it would come out the
-/// same.
+/// same. `aside` of workers, it leaves the cores to them.
 pub(super) fn load(
     folder: &ModelFolder,
     before: &[Weak<Served>],
     setup: &Setup,
     runs: &Runs,
+    aside: bool,
 ) -> Result<Vec<Version>, Failure> {
     let unreadable = |error| Cause::Unreadable("model.toml".into(), error);
     let text = folder.settings.as_deref().map(fs::read_to_string).transpose().map_err(unreadable)?;
@@ -175,6 +177,10 @@ pub(super) fn load(
         named.or_else(|| folder.labels.clone())
     });
     let loading = Loading { folder, settings: Arc::new(settings), labels, setup, runs };
+    // Where threads of its own run it, they inherit the priority of this one, for good.
+    if aside && loading.runs_on_this_thread() {
+        let _ = process::yield_to_others();
+    }
     let kept = |version| {
         let mut before = before.iter().filter_map(Weak::upgrade);
         before.find(|served| served.version == version && served.lane.closed().is_none())
@@ -228,6 +234,12 @@ impl Loading<'_> {
     /// Of one run.
     fn threads(&self) -> usize {
         self.settings.session.threads.map_or(self.setup.threads, NonZeroUsize::get)
+    }
+
+    /// Whether the engine has no threads of its own. A GPU's provider may have.
+    fn runs_on_this_thread(&self) -> bool {
+        let on_cpu = self.setup.config.onnxruntime.providers == [Provider::Cpu];
+        self.settings.kind == settings::Kind::Fake || (on_cpu && self.threads() == 1)
     }
 
     fn version(&self, version: u64, path: &Path, before: Option<Arc<Served>>) -> Result<Version, Cause> {

@@ -264,6 +264,22 @@ fn the_end_leaves_what_was_still_to_be_loaded() {
 }
 
 #[test]
+fn threads_of_a_model_that_came_later_have_the_priority_of_others() {
+    let deployment = Deployment::of(&[]);
+    deployment.put("m/model.toml", "[session]\nthreads = 2");
+    deployment.put("m/model.onnx", constant(1.0, 4));
+    assert_eq!(deployment.outcomes(), json!({"m": "loaded"}));
+    let tasks = fs::read_dir(format!("/proc/{}/task", deployment.server.process.id())).unwrap();
+    // proc_pid_stat(5): the name in parentheses is the second field, the nice value the 19th.
+    let nice = |task: fs::DirEntry| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap();
+        stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().parse::<i32>().unwrap()
+    };
+    let nice: Vec<i32> = tasks.map(|task| nice(task.unwrap())).collect();
+    assert!(nice.iter().all(|priority| *priority == nice[0]), "{nice:?}");
+}
+
+#[test]
 fn the_end_does_not_wait_for_a_load() {
     let mut deployment = Deployment::of(&[]);
     deployment.put("slow/model.toml", fake("deadline = '1h'\n[fake]\nload = '1h'\nignore_terminate = true"));
