@@ -38,6 +38,11 @@ pub enum Unavailable {
     /// An address that cannot be listened on.
     #[error("cannot listen on {0}")]
     Bind(socket::BindError),
+    /// An admin interface for everybody, by a socket that was handed over.
+    #[error(
+        "admin = \"{0}\" is {1}, which is reached by other machines, who could load and unload models: set admin_allow_remote = true if that is meant"
+    )]
+    RemoteAdmin(socket::Address, socket::Address),
     /// A file of the log.
     #[error(transparent)]
     Log(#[from] logging::OpenError),

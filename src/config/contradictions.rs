@@ -74,14 +74,14 @@ fn addresses(config: &mut Config, values: &Merged, problems: &mut Problems) {
             taken((one.key, one.what, &one.origin), (other.key, other.what, &other.origin), problems);
         }
     }
-    if let Some(admin) = config.admin.as_ref().filter(|admin| is_remote(admin) && !config.admin_allow_remote)
+    if let Some(admin) = config.admin.as_ref().filter(|admin| admin.is_remote() && !config.admin_allow_remote)
     {
         let what = format!(
             "{admin} is reached by other machines, who could load and unload models: set admin_allow_remote = true if that is meant"
         );
         blame(&["admin", "admin_allow_remote"], &what, values, problems);
     }
-    if let Some(stats) = config.uwsgi_stats.as_ref().filter(|stats| is_remote(stats)) {
+    if let Some(stats) = config.uwsgi_stats.as_ref().filter(|stats| stats.is_remote()) {
         config.notes.push(format!(
             "uwsgi_stats = {stats} is reached by other machines, who need not say who they are"
         ));
@@ -96,10 +96,6 @@ fn clash(one: &Address, other: &Address) -> bool {
     a.port() == b.port()
         && a.port() != 0
         && (a.ip() == b.ip() || covers(a.ip(), b.ip()) || covers(b.ip(), a.ip()))
-}
-
-fn is_remote(address: &Address) -> bool {
-    matches!(address, Address::Tcp(to) if !to.ip().to_canonical().is_loopback())
 }
 
 /// No file can be two things. (Two sockets at one path are two addresses that are the same.)
@@ -169,7 +165,7 @@ fn without_effect(config: &mut Config, changed: &[String]) {
     const NO_SOCKET: &str = "no address of listen is a Unix socket";
     let no_admin = config.admin.is_none();
     let nobody_else =
-        config.admin.as_ref().is_some_and(|admin| matches!(admin, Address::Tcp(_)) && !is_remote(admin));
+        config.admin.as_ref().is_some_and(|admin| matches!(admin, Address::Tcp(_)) && !admin.is_remote());
     let without: [(&str, bool, &str); 9] = [
         ("admin_hosts", no_admin, "admin is off"),
         ("admin_allow_remote", no_admin, "admin is off"),

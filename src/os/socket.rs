@@ -180,6 +180,12 @@ pub struct Reserved {
 }
 
 impl Reserved {
+    /// Where it is bound.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.bound.address
+    }
+
     /// Lets connections come.
     ///
     /// # Errors

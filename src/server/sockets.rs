@@ -40,6 +40,11 @@ impl Taken {
         let mut admin = Vec::new();
         if let Some(address) = &config.admin {
             admin.extend(inherited.reserve(address, &private).map_err(Unavailable::Bind)?);
+            // Of what was handed over the configuration alone does not tell it.
+            let remote = admin.iter().map(Reserved::address).find(|bound| bound.is_remote());
+            if let Some(bound) = remote.filter(|_| !config.admin_allow_remote) {
+                return Err(Unavailable::RemoteAdmin(address.clone(), bound.clone()));
+            }
         }
         let left = inherited.rest();
         for Handed { address, .. } in &left {

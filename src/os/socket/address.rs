@@ -20,6 +20,14 @@ pub enum Address {
 #[error("'{0}' is not an address: write unix:/path, unix:@name, 127.0.0.1:8090, [::1]:8090 or fd:NAME")]
 pub struct AddressError(String);
 
+impl Address {
+    /// Whether other machines reach it. Of an inherited socket that is known by its own address only.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        matches!(self, Self::Tcp(to) if !to.ip().to_canonical().is_loopback())
+    }
+}
+
 impl FromStr for Address {
     type Err = AddressError;
 
@@ -55,6 +63,23 @@ impl fmt::Display for Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_of_this_machine_alone_is_remote() {
+        for (text, remote) in [
+            ("127.0.0.1:80", false),
+            ("127.9.9.9:80", false),
+            ("[::1]:80", false),
+            ("[::ffff:127.0.0.1]:80", false),
+            ("0.0.0.0:80", true),
+            ("[::]:80", true),
+            ("10.0.0.1:80", true),
+            ("unix:/x", false),
+            ("unix:@x", false),
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().is_remote(), remote, "{text}");
+        }
+    }
 
     #[test]
     fn addresses_are_read_as_written() {

@@ -130,6 +130,34 @@ fn sockets_are_handed_over_by_name_and_stay_when_the_server_ends() {
 }
 
 #[test]
+fn a_socket_that_other_machines_reach_is_no_admin_interface_unless_that_is_meant() {
+    for (address, allowed, code) in
+        [("0.0.0.0:0", false, Some(69)), ("0.0.0.0:0", true, None), ("127.0.0.1:0", false, None)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let web = UnixListener::bind(folder.path().join("s")).unwrap();
+        let admin = std::net::TcpListener::bind(address).unwrap();
+        let config = configure_at(folder.path(), "");
+        let models = crate::harness::source("models");
+        let text = format!(
+            "models = '{}'\nlisten = ['fd:web']\nadmin = 'fd:admin'\nadmin_allow_remote = {allowed}",
+            models.display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let bound = admin.local_addr().unwrap();
+        let mut process = Process::start_as(activated(&config, "web:admin", web.into(), Some(admin.into())));
+        if code.is_some() {
+            assert_eq!(process.wait().code(), code);
+            process.wait_for_line(&format!(
+                "admin = \"fd:admin\" is {bound}, which is reached by other machines"
+            ));
+        } else {
+            process.wait_for_line("phase=\"ready\"");
+        }
+    }
+}
+
+#[test]
 fn a_name_that_was_not_handed_over_is_an_error_that_says_which_were() {
     let folder = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(folder.path().join("s")).unwrap();
