@@ -250,10 +250,10 @@ mod tests {
     fn a_socket_of_systemd_is_where_the_shipped_unit_has_it_and_the_block_says_so() {
         let listen = ["fd:web".parse().unwrap(), "fd:predictd".parse().unwrap()];
         let upstream = reachable(&listen).unwrap();
-        assert_eq!(upstream.address, "unix:/run/predictd/predictd.sock");
+        assert_eq!(upstream.address, "unix:/run/predictd.sock");
         let block = block(&Asked::example(), Wire::Uwsgi, &upstream);
         assert!(block.contains("\n# fd:predictd is taken to be where predictd.socket has it;"), "{block}");
-        assert!(block.contains("server unix:/run/predictd/predictd.sock;"), "{block}");
+        assert!(block.contains("server unix:/run/predictd.sock;"), "{block}");
         assert_eq!(shipped_socket(&listen[0]), None);
     }
 }

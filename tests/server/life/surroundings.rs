@@ -47,6 +47,23 @@ fn a_server_that_writes_nothing_needs_no_file_system_to_write_to() {
     assert_eq!(process.wait().code(), Some(0));
 }
 
+/// systemd gives everything in a RuntimeDirectory to the service's user when that starts, and the socket is nginx's.
+#[test]
+fn the_socket_of_the_unit_is_not_in_a_folder_of_the_service() {
+    let unit = |name: &str| fs::read_to_string(source("nginx").join(name)).unwrap();
+    let (socket, service) = (unit("predictd.socket"), unit("predictd.service"));
+    let value = |unit: &str, key: &str| {
+        let line = unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=').map(str::to_owned));
+        line.unwrap_or_else(|| panic!("{key}"))
+    };
+    let path = value(&socket, "ListenStream");
+    let folder = Path::new("/run").join(value(&service, "RuntimeDirectory"));
+    assert!(!Path::new(&path).starts_with(&folder), "{path} is in {}", folder.display());
+    for snippet in ["uwsgi.conf", "fastcgi.conf", "http.conf"] {
+        assert!(unit(snippet).contains(&format!("server unix:{path};")), "{snippet} names it");
+    }
+}
+
 /// What systemd itself says of the units: with the program that is tested in place of the installed one.
 #[test]
 #[ignore = "needs systemd-analyze: make test"]
