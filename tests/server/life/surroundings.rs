@@ -64,6 +64,18 @@ fn the_socket_of_the_unit_is_not_in_a_folder_of_the_service() {
     }
 }
 
+/// systemd.exec(5): of several lines of a list, each adds to those before it or takes from them.
+#[test]
+fn the_unit_lets_the_socket_be_given_to_a_group() {
+    let unit = fs::read_to_string(source("nginx/predictd.service")).unwrap();
+    let lines = unit.lines().filter_map(|line| line.strip_prefix("SystemCallFilter="));
+    let may_chown = lines.fold(false, |may, line| match line.strip_prefix('~') {
+        Some(taken) => may && !taken.split(' ').any(|set| ["@chown", "@privileged"].contains(&set)),
+        None => may || line.split(' ').any(|set| ["@chown", "@system-service"].contains(&set)),
+    });
+    assert!(may_chown);
+}
+
 /// What systemd itself says of the units: with the program that is tested in place of the installed one.
 #[test]
 #[ignore = "needs systemd-analyze: make test"]
