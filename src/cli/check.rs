@@ -38,7 +38,7 @@ impl Check {
         let runtime = &prepared.setup.runtime;
         runtime.passed_over().iter().for_each(|provider| eprintln!("warning: {provider}"));
         let (mut good, mut failed) = (0, 0);
-        serving::check(&prepared.setup, &mut |checked, took| {
+        let all_ended = serving::check(&prepared.setup, &mut |checked, took| {
             let mut out = stdout();
             let _ = match checked {
                 Checked::Ready(model) => {
@@ -52,13 +52,15 @@ impl Check {
             };
         })?;
         let _ = writeln!(out, "\n{} on {}\n{}", runtime.version(), runtime.providers(), prepared.workers());
-        if failed == 0 {
+        let code = if failed == 0 {
             let models = if good == 1 { "model is" } else { "models are" };
             let _ = writeln!(out, "{good} {models} ready to be served on {}", addresses(&config));
-            return Ok(ExitCode::SUCCESS);
-        }
-        let _ = writeln!(out, "{failed} of {} models cannot be served", failed + good);
-        Ok(CONFIG.into())
+            0
+        } else {
+            let _ = writeln!(out, "{failed} of {} models cannot be served", failed + good);
+            CONFIG
+        };
+        if all_ended { Ok(code.into()) } else { super::leave(code) }
     }
 }
 

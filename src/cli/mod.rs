@@ -18,8 +18,12 @@ mod surroundings;
 
 use crate::{
     config::{self, Config, Overrides},
-    model::folder::{FolderError, ModelName},
+    model::{
+        folder::{FolderError, ModelName},
+        private,
+    },
     os::{
+        process,
         socket::{Address, AddressError},
         upgrade::Handover,
     },
@@ -27,7 +31,11 @@ use crate::{
     serving::LoadError,
 };
 use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{Write, stdout},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 /// An application server for models: nginx talks to it by uwsgi, ONNX models run on all cores.
 #[derive(Debug, Parser)]
@@ -137,10 +145,21 @@ pub fn main(handover: Handover) -> ExitCode {
         Verb::Nginx(nginx) => nginx.run(),
         Verb::Doctor(doctor) => doctor.run(),
     };
-    done.unwrap_or_else(|error| {
-        tell(&error);
-        exit_code(&error).into()
-    })
+    done.unwrap_or_else(|error| fail(&error).into())
+}
+
+/// Ends the process without its exit handlers: a load that was given up may be inside ONNX Runtime, which they would take from
+/// under it.
+fn leave(code: u8) -> ! {
+    let _ = stdout().flush();
+    private::remove_own();
+    process::exit_now(code)
+}
+
+/// Says what went wrong; gives the exit code for it.
+fn fail(error: &anyhow::Error) -> u8 {
+    tell(error);
+    exit_code(error)
 }
 
 fn tell(error: &anyhow::Error) {

@@ -29,11 +29,12 @@ impl Serve {
         let log = server::start_logging(&config)?;
         let ending = self.serve(&Live::of(config, Some(log))?, handover);
         logging::flush(LAST_LINES);
-        match ending? {
-            Ending::Drained => Ok(ExitCode::SUCCESS),
-            Ending::Cut(signal) => process::exit_now(signal.exit_code()),
-            Ending::Stuck => process::exit_now(0),
-            Ending::Broken => process::exit_now(INTERNAL),
+        match ending {
+            Ok(Ending::Drained) => Ok(ExitCode::SUCCESS),
+            Ok(Ending::Cut(signal)) => process::exit_now(signal.exit_code()),
+            Ok(Ending::Stuck) => process::exit_now(0),
+            Ok(Ending::Broken) => process::exit_now(INTERNAL),
+            Err(error) => super::leave(super::fail(&error)),
         }
     }
 

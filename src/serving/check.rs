@@ -18,11 +18,12 @@ pub enum Checked<'a> {
     Failed(&'a str, &'a Failure),
 }
 
-/// Loads every model that `setup` names and drops it again, telling `progress` of each and how long it took.
+/// Loads every model that `setup` names and drops it again, telling `progress` of each and how long it took. False where a
+/// load that was given up goes on.
 ///
 /// # Errors
 /// Where the folder of models cannot be read.
-pub fn check(setup: &Setup, progress: &mut dyn FnMut(&Checked<'_>, Duration)) -> Result<(), FolderError> {
+pub fn check(setup: &Setup, progress: &mut dyn FnMut(&Checked<'_>, Duration)) -> Result<bool, FolderError> {
     let mut abandoned = Abandoned::default();
     for Found { name, folder } in
         repository::scan(&setup.config)?.into_iter().filter(|found| !found.is_empty())
@@ -40,5 +41,5 @@ pub fn check(setup: &Setup, progress: &mut dyn FnMut(&Checked<'_>, Duration)) ->
             Err(failure) => progress(&Checked::Failed(&name, &failure), begun.elapsed()),
         }
     }
-    Ok(())
+    Ok(abandoned.is_empty())
 }

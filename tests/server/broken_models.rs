@@ -2,6 +2,7 @@
 
 use crate::{
     deployment::Deployment,
+    harness::predictd,
     tiny::{adds_what_is_in, constant},
 };
 use serde_json::json;
@@ -220,4 +221,24 @@ fn a_folder_of_models_that_cannot_be_read_takes_nothing_away() {
     assert_eq!((code, &*err), (78, &*format!("predictd: {said}\n")));
     fs::rename(models.with_extension("away"), &models).unwrap();
     assert_eq!(deployment.outcomes(), json!({"m": "unchanged"}));
+}
+
+#[test]
+fn a_start_whose_load_does_not_end_says_so_and_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("models/endless");
+    fs::create_dir_all(&model).unwrap();
+    let settings = "kind = 'fake'\ndeadline = '100ms'\n[fake]\nload = '1h'\nignore_terminate = true";
+    write(&model, "model.toml", settings);
+    write(folder.path(), "predictd.toml", "admin = ''\n[workers]\nstuck_after = '100ms'");
+    for verb in ["serve", "check"] {
+        let mut command = predictd();
+        command.arg(verb).arg("--allow-fake").arg("--config").arg(folder.path().join("predictd.toml"));
+        command.arg("--listen").arg(format!("unix:{}", folder.path().join("s").display()));
+        let output = command.arg("--models").arg(folder.path().join("models")).output().unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(78), "{verb}: {text}");
+        assert!(text.contains("loading it did not end within 0 s, and was given up"), "{verb}: {text}");
+        assert!(!folder.path().join("s").exists(), "{verb}");
+    }
 }
