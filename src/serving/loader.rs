@@ -142,7 +142,10 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.stop(PATIENCE);
+        // Whoever has stopped it has waited for as long as it was worth.
+        if !self.queue.is_stopped() {
+            self.stop(PATIENCE);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     deployment::Deployment,
-    harness::{Ending, Nginx, Pass, Reply, packet},
+    harness::{Ending, Nginx, PATIENCE, Pass, Reply, packet},
     tiny::constant,
     wires::connect,
 };
@@ -11,8 +11,10 @@ use std::{
     fs,
     io::Write,
     os::unix::net::UnixStream,
+    process::Command,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
+    time::Instant,
 };
 
 const HUP: &str = "HUP";
@@ -294,6 +296,21 @@ fn the_end_does_not_wait_for_a_load() {
     });
     assert_eq!(waits.error(503), "the server is stopping");
     assert_eq!(deployment.server.process.wait().code(), Some(0));
+}
+
+#[test]
+fn the_end_does_not_wait_for_a_configuration_that_never_comes() {
+    let mut deployment = Deployment::of(&[]);
+    let config = deployment.server.folder.path().join("predictd.toml");
+    fs::remove_file(&config).unwrap();
+    // To open a pipe is to wait for its writer.
+    assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
+    deployment.server.process.signal(HUP);
+    deployment.wait_until(|| deployment.admin("GET", "/status", "").ok()["loading"]["operation"] == "reload");
+    let begun = Instant::now();
+    deployment.server.process.signal("TERM");
+    assert_eq!(deployment.server.process.wait().code(), Some(0));
+    assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
 }
 
 #[test]
