@@ -12,9 +12,9 @@ use std::{
     },
     time::Duration,
 };
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::timeout};
 
-/// How often it is said that loading goes on; each load has an end of its own.
+/// How often it is said that loading goes on, at the start and in a reload; each load has an end of its own.
 pub(super) const LOADING: Duration = Duration::from_secs(10);
 
 /// Cheap to clone.
@@ -69,6 +69,17 @@ impl Announcer {
         self.voice.say(&[Message::ExtendTimeout(time)]);
     }
 
+    /// Says of each reload that it goes on, for as long as it does: the service manager allows it no more time than a start.
+    pub(super) fn extend_reloads(&self) -> Saying {
+        let (voice, mut phases) = (Arc::clone(&self.voice), self.life.watch());
+        Saying(tokio::spawn(async move {
+            while phases.wait_for(|phase| *phase == Phase::Reloading).await.is_ok() {
+                voice.say(&[Message::ExtendTimeout(3 * LOADING)]);
+                let _ = timeout(LOADING, phases.changed()).await;
+            }
+        }))
+    }
+
     /// From now on we are the service.
     pub(super) fn take_over(&self) {
         self.voice.speaks.store(true, Ordering::Relaxed);
@@ -81,10 +92,10 @@ impl Announcer {
     }
 
     /// Feeds the service manager's watchdog, if there is one, for as long as `pool` makes progress.
-    pub(super) fn feed_watchdog(&self, pool: &Arc<Pool>) -> Option<Feeding> {
+    pub(super) fn feed_watchdog(&self, pool: &Arc<Pool>) -> Option<Saying> {
         let interval = self.voice.systemd.watchdog()?;
         let (voice, pool) = (Arc::clone(&self.voice), Arc::clone(pool));
-        Some(Feeding(tokio::spawn(async move {
+        Some(Saying(tokio::spawn(async move {
             let (mut pulse, mut hungry) = (Pulse::default(), false);
             let mut next = tokio::time::interval(interval);
             loop {
@@ -105,9 +116,9 @@ impl Announcer {
 
 /// Ends when dropped.
 #[derive(Debug)]
-pub(super) struct Feeding(JoinHandle<()>);
+pub(super) struct Saying(JoinHandle<()>);
 
-impl Drop for Feeding {
+impl Drop for Saying {
     fn drop(&mut self) {
         self.0.abort();
     }

@@ -95,7 +95,7 @@ pub async fn serve(
     if hangup {
         server.reload();
     }
-    let feeding = server.announcer.feed_watchdog(&server.app.pool);
+    let saying = (server.announcer.feed_watchdog(&server.app.pool), server.announcer.extend_reloads());
     let ending = match server.wait_for_the_end().await {
         End::Broken(reason) => {
             tracing::error!("{reason}: this process cannot go on, and ends; a new one can serve again");
@@ -113,7 +113,7 @@ pub async fn serve(
             server.end(&why, true).await
         }
     };
-    drop(feeding);
+    drop(saying);
     if ending != Ending::Drained {
         private::remove_own();
     }

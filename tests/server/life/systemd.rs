@@ -1,6 +1,6 @@
 //! systemd's side of it, played: sockets that are handed over, and a socket that states are told to.
 
-use super::{configure_at, traffic::Traffic};
+use super::{configure_at, eventually, traffic::Traffic};
 use crate::harness::{Nginx, PATIENCE, Pass, Process, predictd};
 use std::{
     os::{
@@ -89,6 +89,14 @@ fn the_service_manager_is_told_each_phase_and_fed_while_there_is_progress() {
     assert!(lines.contains(&status), "{lines:?}");
     assert!(lines.iter().any(|line| line.starts_with("EXTEND_TIMEOUT_USEC=")), "{lines:?}");
     assert!(!lines.iter().any(|line| line == "STOPPING=1"));
+    process.signal("HUP");
+    manager.wait_for("RELOADING=1");
+    let ready = || manager.lines().iter().filter(|line| *line == "READY=1").count();
+    eventually("it is ready again", || ready() == 2);
+    let lines = manager.lines();
+    let since = lines.iter().position(|line| line == "RELOADING=1").unwrap();
+    let longer = lines[since..].iter().any(|line| line.starts_with("EXTEND_TIMEOUT_USEC="));
+    assert!(longer, "a reload may take longer too: {lines:?}");
     process.signal("TERM");
     assert_eq!(process.wait().code(), Some(0));
     manager.wait_for("STOPPING=1");
