@@ -73,12 +73,6 @@ pub fn group_name(group: u32) -> Option<String> {
     Group::from_gid(group.into()).ok().flatten().map(|known| known.name)
 }
 
-/// A user for a log line: its name if it has one, and its number.
-#[must_use]
-pub fn describe(user: u32) -> String {
-    user_name(user).map_or_else(|| user.to_string(), |name| format!("{name} ({user})"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,8 +88,6 @@ mod tests {
         assert!(group_id(&name("no-such-group")).is_err());
         assert_eq!((user_name(0), group_name(0)), (Some("root".into()), Some("root".into())));
         assert_eq!((user_name(4_000_000_000), group_name(4_000_000_000)), (None, None));
-        assert_eq!(describe(0), "root (0)");
-        assert_eq!(describe(4_000_000_000), "4000000000");
     }
     #[test]
     fn a_user_has_the_groups_that_a_process_of_it_would_have() {

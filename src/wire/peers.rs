@@ -1,6 +1,5 @@
 //! Which users of this machine may connect by a Unix socket, whatever the rights of its file.
 
-use crate::os::users;
 use rustix::net::sockopt;
 use std::{
     os::fd::AsFd,
@@ -44,14 +43,16 @@ impl AllowedUsers {
 
     /// Whether the peer of a connection may talk to us.
     pub(super) fn admit(&self, connection: impl AsFd) -> bool {
-        let users = self.0.users.read().unwrap_or_else(PoisonError::into_inner);
-        if users.is_empty() {
-            return true;
-        }
-        // As they were when the peer connected: unix(7), SO_PEERCRED.
-        let peer = sockopt::socket_peercred(connection).map(|peer| peer.uid.as_raw());
-        let own = rustix::process::geteuid().as_raw();
-        let admitted = peer.is_ok_and(|peer| peer == 0 || peer == own || users.contains(&peer));
+        let (peer, admitted) = {
+            let users = self.0.users.read().unwrap_or_else(PoisonError::into_inner);
+            if users.is_empty() {
+                return true;
+            }
+            // As they were when the peer connected: unix(7), SO_PEERCRED.
+            let peer = sockopt::socket_peercred(connection).map(|peer| peer.uid.as_raw());
+            let own = rustix::process::geteuid().as_raw();
+            (peer, peer.is_ok_and(|peer| peer == 0 || peer == own || users.contains(&peer)))
+        };
         if !admitted {
             self.refused(peer.ok(), Instant::now());
         }
@@ -59,14 +60,18 @@ impl AllowedUsers {
     }
 
     fn refused(&self, peer: Option<u32>, now: Instant) {
-        let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if refused.said.is_some_and(|said| now < said + QUIET) {
-            refused.unsaid += 1;
-            return;
-        }
-        refused.said = Some(now);
-        let unsaid = std::mem::take(&mut refused.unsaid);
-        let who = peer.map_or_else(|| "whose user the kernel does not tell".to_owned(), users::describe);
+        let unsaid = {
+            let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            if refused.said.is_some_and(|said| now < said + QUIET) {
+                refused.unsaid += 1;
+                return;
+            }
+            refused.said = Some(now);
+            std::mem::take(&mut refused.unsaid)
+        };
+        // By number: to look for its name may mean to ask a server of accounts, and no connection waits for that.
+        let who =
+            peer.map_or_else(|| "whose number the kernel does not tell".to_owned(), |peer| peer.to_string());
         tracing::warn!(unsaid, "refused a connection of user {who}: not one of socket.allow_users");
     }
 }
