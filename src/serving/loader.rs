@@ -187,6 +187,11 @@ impl Work {
             Operation::Load(name) => self.load_by_name(name),
             Operation::Unload(name) => self.unload(name),
         };
+        let has_loaded = |outcome: &Outcome| matches!(outcome.what, What::Loaded(_) | What::Failed { .. });
+        if answer.as_ref().is_ok_and(|report| report.outcomes.iter().any(has_loaded)) {
+            // Loading takes much memory for a moment; to look for it takes long where there is much of it.
+            process::release_free_memory();
+        }
         match &answer {
             Err(Refusal::Stopped) => tracing::info!("{operation}: given up, since the server is stopping"),
             Err(refusal) => tracing::error!("{operation}: {refusal}"),
@@ -307,7 +312,6 @@ impl Work {
         if let What::Failed { .. } = outcome.what {
             tracing::error!("{outcome}");
         }
-        process::release_free_memory();
         self.tidy();
         outcome
     }
