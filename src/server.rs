@@ -162,5 +162,12 @@ pub fn start_logging(config: &Config) -> Result<logging::Filter, Unavailable> {
     if process::is_root() {
         tracing::warn!("running as root; a user of its own is safer");
     }
+    let connections = u64::from(config.limits.connections);
+    match process::open_files() {
+        Some(limit) if limit <= connections => tracing::warn!(
+            "{limit} files may be open, and limits.connections = {connections}: each connection is one, and over the limit none is accepted (LimitNOFILE= in a systemd unit, else ulimit -n)"
+        ),
+        limit => tracing::debug!(limit, "open files"),
+    }
     Ok(filter)
 }

@@ -127,6 +127,8 @@ const CONFIG: u8 = 78;
 /// Does what the command line asks; a server goes on with what was handed over to it.
 #[must_use]
 pub fn main(handover: Handover) -> ExitCode {
+    // For every command, so that `doctor` sees what a server would have that is started where it is.
+    process::raise_open_files();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -1,10 +1,13 @@
-//! This process and its threads: environment, affinity.
+//! This process and its threads: environment, descriptors, affinity.
 //!
 //! One of the two files where `unsafe` may stand.
 #![allow(unsafe_code)]
 
 use super::cpus::CpuId;
-use rustix::{process::Pid, thread::CpuSet};
+use rustix::{
+    process::{Pid, Resource, Rlimit},
+    thread::CpuSet,
+};
 use std::{
     env, fs, io,
     os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd},
@@ -70,6 +73,22 @@ pub fn take_descriptors(first: RawFd, count: usize) -> Vec<Option<OwnedFd>> {
         open.is_ok().then(|| unsafe { OwnedFd::from_raw_fd(number) })
     };
     (first..).take(count).map(take).collect()
+}
+
+/// Lets this process open as many files as it may allow itself: the soft limit is low for the sake of programs that call
+/// select(2), which this is not.
+pub fn raise_open_files() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        // Where that is refused, the limit stays what it was; the log tells it.
+        let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    }
+}
+
+/// How many files this process may have open; `None` where there is no limit.
+#[must_use]
+pub fn open_files() -> Option<u64> {
+    rustix::process::getrlimit(Resource::Nofile).current
 }
 
 /// Pins the calling thread to `cpus`.

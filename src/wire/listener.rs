@@ -4,7 +4,10 @@ use super::{
     AllowedUsers, Connections, Drain, Handler, LiveLimits, connection,
     socket::{self, Socket},
 };
-use crate::os::socket::{Address, Bound, Claim};
+use crate::os::{
+    process,
+    socket::{Address, Bound, Claim},
+};
 use rustix::{
     io::Errno,
     net::{Shutdown, SocketFlags},
@@ -147,7 +150,8 @@ pub async fn serve<H: Handler>(
 
 /// Without descriptors or memory, accepting again at once would only fail again.
 async fn refused(address: &Address, error: &io::Error) {
-    tracing::error!(listen = %address, "cannot accept a connection: {error}");
+    let open_files = process::open_files();
+    tracing::error!(listen = %address, open_files, "cannot accept a connection: {error}");
     let lacking = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     if lacking.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) {
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -47,6 +47,35 @@ fn a_server_that_writes_nothing_needs_no_file_system_to_write_to() {
     assert_eq!(process.wait().code(), Some(0));
 }
 
+/// Runs a command that may open so many files, or allow itself so many.
+fn limited(soft: u64, hard: u64, command: &Command) -> Command {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -S -n {soft}; ulimit -H -n {hard}; exec \"$@\""), "sh"]);
+    limited.arg(command.get_program()).args(command.get_args());
+    limited
+}
+
+#[test]
+fn as_many_files_may_be_open_as_the_system_allows() {
+    let folder = tempfile::tempdir().unwrap();
+    let listen = format!("listen = ['unix:{}']", folder.path().join("s").display());
+    let config = configure_at(folder.path(), &format!("{listen}\n[limits]\nconnections = 512"));
+    let mut command = predictd();
+    command.args(["serve", "--config"]).arg(config);
+    for (hard, enough) in [(1024, true), (256, false)] {
+        let mut process = Process::start(limited(64, hard, &command));
+        process.wait_for_line("phase=\"ready\"");
+        let limits = fs::read_to_string(format!("/proc/{}/limits", process.id())).unwrap();
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let soft: u64 = line.split_whitespace().nth(3).unwrap().parse().unwrap();
+        assert_eq!(soft, hard, "{line}");
+        let warns = "256 files may be open, and limits.connections = 512";
+        assert_eq!(process.has_line(warns), !enough);
+        process.signal("TERM");
+        assert_eq!(process.wait().code(), Some(0));
+    }
+}
+
 /// systemd gives everything in a RuntimeDirectory to the service's user when that starts, and the socket is nginx's.
 #[test]
 fn the_socket_of_the_unit_is_not_in_a_folder_of_the_service() {
