@@ -11,7 +11,7 @@ pub use file::SocketFile;
 pub use inherited::{Handed, Inherited, remove};
 
 use super::{account::Account, users::UnknownAccount};
-use file::Lock;
+use file::{Lock, Rights};
 use rustix::{
     io::Errno,
     net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt},
@@ -175,7 +175,9 @@ pub struct Reserved {
     /// Given up first: to remove the socket's file takes it again.
     lock: Option<Lock>,
     bound: Bound,
-    /// `None` where it listens already.
+    /// Of its file, where that has those of another process' configuration.
+    rights: Option<Rights>,
+    /// `None` where that is not for us to say.
     backlog: Option<i32>,
 }
 
@@ -192,7 +194,10 @@ impl Reserved {
     /// Where another socket was first: TCP allows two to be bound, one of which listens.
     pub fn listen(self) -> Result<Bound, BindError> {
         // Dropped from the last to the first.
-        let Self { mut bound, backlog, lock } = self;
+        let Self { mut bound, rights, backlog, lock } = self;
+        if let (Some(file), Some(rights)) = (bound.claim.file(), rights) {
+            file.set_rights(rights, &bound.requested)?;
+        }
         if let Some(backlog) = backlog {
             net::listen(&bound.fd, backlog)
                 .map_err(|errno| BindError::from_errno(&bound.requested, errno))?;
@@ -237,7 +242,7 @@ pub fn reserve(address: &Address, options: &Options) -> Result<Reserved, BindErr
     };
     let claim = Claim::new(file, true);
     let bound = Bound { fd, requested: address.clone(), address: address.clone(), claim };
-    Ok(Reserved { bound, backlog: Some(options.backlog), lock })
+    Ok(Reserved { bound, rights: None, backlog: Some(options.backlog), lock })
 }
 
 /// Listens on `address`.

@@ -1,6 +1,7 @@
 //! Of [`super`]: real sockets in a temporary folder.
 
 use super::*;
+use crate::os::listening;
 use std::{
     fs,
     os::unix::{fs::PermissionsExt, net::UnixListener},
@@ -169,6 +170,36 @@ fn a_socket_that_was_given_up_is_not_removed() {
     bound.claim.take_over();
     drop(bound);
     assert!(!path.exists());
+}
+
+#[test]
+fn a_socket_of_the_process_before_us_becomes_what_ours_would_be() {
+    let (_folder, path, address) = folder();
+    let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    let backlog = || {
+        let all = listening::unix().unwrap();
+        all.into_iter().find(|listening| listening.at == listening::At::Unix(path.clone())).unwrap().backlog
+    };
+    let bound = bind(&address, &options()).unwrap();
+    assert_eq!((mode(), backlog()), (0o660, 16));
+    let hand = || {
+        let (fd, file) = (bound.fd.try_clone().unwrap(), bound.claim.file().cloned());
+        Inherited::new(vec![Handed { address: address.clone(), fd, file }])
+    };
+    let changed = Options { mode: 0o600, backlog: 5, ..options() };
+    let reserved = hand().reserve(&address, &changed).unwrap().remove(0);
+    assert_eq!((mode(), backlog()), (0o660, 16), "not before it is to listen");
+    reserved.listen().unwrap();
+    assert_eq!((mode(), backlog()), (0o600, 5));
+    let unknown = Options { group: Some("no-such-group".parse().unwrap()), ..options() };
+    let error = hand().reserve(&address, &unknown).unwrap_err().to_string();
+    assert!(error.ends_with("socket.group: there is no group 'no-such-group' on this system"), "{error}");
+    // Another file in its place is left alone.
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "").unwrap();
+    let before = mode();
+    hand().reserve(&address, &changed).unwrap().remove(0).listen().unwrap();
+    assert_eq!(mode(), before);
 }
 
 #[test]

@@ -41,10 +41,7 @@ pub(super) fn bind(
     }
     let to = SocketAddrUnix::new(path).map_err(fail)?;
     // Before anything is made: a name that nobody has is no reason to leave something behind.
-    let owner = options.owner.as_ref().map(users::user_id).transpose();
-    let owner = owner.map_err(|error| BindError::Account(address.clone(), "socket.owner", error))?;
-    let group = options.group.as_ref().map(users::group_id).transpose();
-    let group = group.map_err(|error| BindError::Account(address.clone(), "socket.group", error))?;
+    let rights = Rights::of(address, options)?;
     let lock = Lock::take(path, LOCK_PATIENCE).map_err(|errno| match errno {
         Errno::WOULDBLOCK => BindError::Starting(address.clone()),
         other => fail(other),
@@ -52,42 +49,66 @@ pub(super) fn bind(
     replace_stale(address, path, &to)?;
     let fd = stream_socket(AddressFamily::UNIX).map_err(fail)?;
     net::bind(&fd, &to).map_err(fail)?;
-    // What happens to the file, happens to this one and not to a link that somebody puts in its place.
-    let opened = fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
-    let opened = opened.map_err(fail)?;
+    let opened = open(path).map_err(fail)?;
     let stat = fs::fstat(&opened).map_err(fail)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
         return Err(BindError::NotASocket(address.clone()));
     }
     let file = SocketFile { path: path.to_owned(), device: stat.st_dev, inode: stat.st_ino };
-    let rights = set_rights(&opened, options.mode, owner, group);
-    if let Err((key, errno)) = rights {
+    if let Err(error) = rights.set(&opened, address) {
         file.remove_locked();
-        return Err(match errno {
-            Errno::PERM => BindError::Rights(address.clone(), key),
-            other => BindError::Os(address.clone(), io::Error::from(other)),
-        });
+        return Err(error);
     }
     Ok((fd, file, lock))
 }
 
-fn set_rights(
-    file: &OwnedFd,
+/// What happens to a file that is opened so, happens to this one and not to a link that somebody puts in its place.
+fn open(path: &Path) -> rustix::io::Result<OwnedFd> {
+    fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Who may do what with a socket's file. Where nobody is named, whose it is remains.
+#[derive(Debug)]
+pub(super) struct Rights {
     mode: u32,
     owner: Option<u32>,
     group: Option<u32>,
-) -> Result<(), (&'static str, Errno)> {
-    let chown = |owner: Option<u32>, group: Option<u32>| {
-        let (owner, group) = (owner.map(Uid::from_raw), group.map(Gid::from_raw));
-        fs::chownat(file, "", owner, group, AtFlags::EMPTY_PATH)
-    };
-    // The group first: with the owner goes the right to change it.
-    group.map_or(Ok(()), |group| chown(None, Some(group))).map_err(|errno| ("socket.group", errno))?;
-    owner.map_or(Ok(()), |owner| chown(Some(owner), None)).map_err(|errno| ("socket.owner", errno))?;
-    // Not by the umask, which belongs to the whole process, and not by the path. fchmod(2) refuses such a descriptor, and
-    // its detour by /proc is older than fchmodat2(2).
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    fs::chmod(path, Mode::from_raw_mode(mode)).map_err(|errno| ("socket.mode", errno))
+}
+
+impl Rights {
+    /// As `options` have it.
+    pub(super) fn of(address: &Address, options: &Options) -> Result<Self, BindError> {
+        let owner = options.owner.as_ref().map(users::user_id).transpose();
+        let owner = owner.map_err(|error| BindError::Account(address.clone(), "socket.owner", error))?;
+        let group = options.group.as_ref().map(users::group_id).transpose();
+        let group = group.map_err(|error| BindError::Account(address.clone(), "socket.group", error))?;
+        Ok(Self { mode: options.mode, owner, group })
+    }
+
+    fn set(&self, file: &OwnedFd, address: &Address) -> Result<(), BindError> {
+        self.try_set(file).map_err(|(key, errno)| match errno {
+            Errno::PERM => BindError::Rights(address.clone(), key),
+            other => BindError::Os(address.clone(), io::Error::from(other)),
+        })
+    }
+
+    fn try_set(&self, file: &OwnedFd) -> Result<(), (&'static str, Errno)> {
+        let chown = |owner: Option<u32>, group: Option<u32>| {
+            let (owner, group) = (owner.map(Uid::from_raw), group.map(Gid::from_raw));
+            fs::chownat(file, "", owner, group, AtFlags::EMPTY_PATH)
+        };
+        // The group first: with the owner goes the right to change it.
+        self.group
+            .map_or(Ok(()), |group| chown(None, Some(group)))
+            .map_err(|errno| ("socket.group", errno))?;
+        self.owner
+            .map_or(Ok(()), |owner| chown(Some(owner), None))
+            .map_err(|errno| ("socket.owner", errno))?;
+        // Not by the umask, which belongs to the whole process, and not by the path. fchmod(2) refuses such a descriptor, and
+        // its detour by /proc is older than fchmodat2(2).
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        fs::chmod(path, Mode::from_raw_mode(self.mode)).map_err(|errno| ("socket.mode", errno))
+    }
 }
 
 /// Removes the socket that a dead server left, and nothing else.
@@ -164,6 +185,29 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
+    /// Gives it other rights, as a process does that goes on with another's socket. What has no name any more, or another
+    /// file in its place, has none to be changed.
+    pub(super) fn set_rights(&self, mut rights: Rights, address: &Address) -> Result<(), BindError> {
+        let Ok(file) = open(&self.path) else { return Ok(()) };
+        let stat = fs::fstat(&file).map_err(|errno| BindError::from_errno(address, errno))?;
+        if (stat.st_dev, stat.st_ino) != (self.device, self.inode) {
+            return Ok(());
+        }
+        // Where nobody is named, it is whose a new one would be. What is right already need not be allowed.
+        let owner = rights.owner.unwrap_or_else(|| rustix::process::geteuid().as_raw());
+        let group = rights.group.unwrap_or_else(|| self.usual_group());
+        rights.owner = Some(owner).filter(|owner| *owner != stat.st_uid);
+        rights.group = Some(group).filter(|group| *group != stat.st_gid);
+        rights.set(&file, address)
+    }
+
+    /// Of a file that is made there: the folder's where that has the bit for it, else ours.
+    fn usual_group(&self) -> u32 {
+        let folder = self.path.parent().and_then(|folder| fs::stat(folder).ok());
+        let inherits = folder.filter(|folder| Mode::from_raw_mode(folder.st_mode).contains(Mode::SGID));
+        inherits.map_or_else(|| rustix::process::getegid().as_raw(), |folder| folder.st_gid)
+    }
+
     /// Removes it, unless somebody else has put another in its place. Whoever holds the lock now is about to: nobody answers
     /// on it any more.
     pub(super) fn remove(&self) {

@@ -1,6 +1,8 @@
 //! Listening sockets that were there before us: of systemd's socket activation, or of the process that we are to replace.
 
-use super::{Address, BindError, Bound, Claim, Options, Reserved, SocketFile, local_address, reserve};
+use super::{
+    Address, BindError, Bound, Claim, Options, Reserved, SocketFile, file::Rights, local_address, reserve,
+};
 use rustix::net::{SocketType, sockopt};
 use std::os::fd::OwnedFd;
 
@@ -37,8 +39,7 @@ impl Inherited {
         while let Some(at) = self.0.iter().position(|handed| handed.address == *address)
             && found.len() < most
         {
-            let Handed { address, fd, file } = self.0.remove(at);
-            found.push(Reserved::adopt(address, fd, file)?);
+            found.push(Reserved::adopt(self.0.remove(at), options)?);
         }
         if !found.is_empty() {
             return Ok(found);
@@ -72,8 +73,10 @@ pub fn remove(handed: Handed) {
 }
 
 impl Reserved {
-    /// A listening socket that was there before us.
-    fn adopt(requested: Address, fd: OwnedFd, file: Option<SocketFile>) -> Result<Self, BindError> {
+    /// A listening socket that was there before us. That of a process before us becomes what ours would be, once it is to
+    /// listen; systemd's is as its unit has it.
+    fn adopt(handed: Handed, options: &Options) -> Result<Self, BindError> {
+        let Handed { address: requested, fd, file } = handed;
         let listens = sockopt::socket_acceptconn(&fd) == Ok(true)
             && sockopt::socket_type(&fd) == Ok(SocketType::STREAM);
         if !listens {
@@ -81,8 +84,10 @@ impl Reserved {
         }
         rustix::io::ioctl_fionbio(&fd, true).map_err(|errno| BindError::from_errno(&requested, errno))?;
         let address = local_address(&fd).unwrap_or_else(|| requested.clone());
+        let rights = file.as_ref().map(|_| Rights::of(&requested, options)).transpose()?;
+        let backlog = (!matches!(requested, Address::Inherited(_))).then_some(options.backlog);
         // Until its former holder has given it up, if ever.
         let claim = Claim::new(file, false);
-        Ok(Self { bound: Bound { fd, requested, address, claim }, backlog: None, lock: None })
+        Ok(Self { bound: Bound { fd, requested, address, claim }, rights, backlog, lock: None })
     }
 }

@@ -81,6 +81,19 @@ fn what_the_old_process_has_accepted_it_answers() {
 }
 
 #[test]
+fn the_socket_has_the_rights_of_the_new_process_configuration() {
+    let mut server = with_pidfile("[socket]\nmode = '0660'");
+    let mode = || fs::metadata(server.socket()).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o660);
+    fs::write(server.folder.path().join("predictd.toml"), "[socket]\nmode = '0600'").unwrap();
+    let new = upgrade(&server.process);
+    assert_eq!(mode(), 0o600);
+    assert_eq!(server.process.wait().code(), Some(0));
+    server.get("/v2/health/ready").ok();
+    drop(new);
+}
+
+#[test]
 fn a_stuck_run_stays_behind_with_the_old_process() {
     let mut server = Server::with_folder("", |folder, command| {
         let model = folder.join("wedge");
