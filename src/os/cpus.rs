@@ -1,5 +1,6 @@
 //! Which cores we may use: the affinity mask and the cgroup's quota, never the host's count.
 
+use super::cgroup::{self, Version};
 use rustix::thread::CpuSet;
 use std::{fmt, fs, io};
 
@@ -29,35 +30,17 @@ pub fn quota() -> Option<f64> {
     quota_from(&groups, |path| fs::read_to_string(path).ok())
 }
 
-/// Reads the quota of each group from our own up to the root: the smallest of them binds.
+/// Reads the quota of each group: the smallest of them binds.
 fn quota_from(groups: &str, read: impl Fn(&str) -> Option<String>) -> Option<f64> {
-    let mut smallest: Option<f64> = None;
-    for line in groups.lines() {
-        let mut fields = line.splitn(3, ':').skip(1);
-        let (Some(controllers), Some(mut path)) = (fields.next(), fields.next()) else { continue };
-        let v2 = controllers.is_empty();
-        if !v2 && !controllers.split(',').any(|controller| controller == "cpu") {
-            continue;
+    let quota = |(version, folder): (Version, String)| match version {
+        Version::V2 => ratio(read(&format!("{folder}/cpu.max"))?.split_whitespace()),
+        Version::V1 => {
+            let file = |name| read(&format!("{folder}/cpu.cfs_{name}_us"));
+            let (quota, period) = (file("quota")?, file("period")?);
+            ratio([quota.trim(), period.trim()].into_iter())
         }
-        loop {
-            let path_below = path.trim_end_matches('/');
-            let quota = if v2 {
-                read(&format!("/sys/fs/cgroup{path_below}/cpu.max"))
-                    .and_then(|text| ratio(text.split_whitespace()))
-            } else {
-                let file =
-                    |name| read(&format!("/sys/fs/cgroup/{controllers}{path_below}/cpu.cfs_{name}_us"));
-                let (quota, period) = (file("quota"), file("period"));
-                ratio([quota.as_deref(), period.as_deref()].into_iter().flatten().map(str::trim))
-            };
-            smallest = smallest.into_iter().chain(quota).reduce(f64::min);
-            match path_below.rsplit_once('/') {
-                Some((parent, _)) => path = parent,
-                None => break,
-            }
-        }
-    }
-    smallest
+    };
+    cgroup::folders(groups, "cpu").into_iter().filter_map(quota).reduce(f64::min)
 }
 
 /// `200000 100000` is two cores; `max` and `-1` are no bound.

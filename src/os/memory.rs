@@ -1,5 +1,6 @@
 //! How much memory we may use: the machine's, or less where the cgroup says so.
 
+use super::cgroup::{self, Version};
 use std::fs;
 
 /// Bytes, as far as the kernel tells.
@@ -16,29 +17,17 @@ fn total_from(meminfo: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// The smallest limit from our own group up to the root.
+/// Reads the limit of each group: the smallest of them binds.
 fn limit_from(groups: &str, read: impl Fn(&str) -> Option<String>) -> Option<u64> {
-    let mut smallest: Option<u64> = None;
-    for line in groups.lines() {
-        let mut fields = line.splitn(3, ':').skip(1);
-        let (Some(controllers), Some(mut path)) = (fields.next(), fields.next()) else { continue };
-        let (root, file) = match controllers {
-            "" => ("/sys/fs/cgroup", "memory.max"),
-            "memory" => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
-            _ => continue,
+    let limit = |(version, folder): (Version, String)| {
+        let file = match version {
+            Version::V2 => "memory.max",
+            Version::V1 => "memory.limit_in_bytes",
         };
-        loop {
-            let group = path.trim_end_matches('/');
-            // `max` is no number, and no limit.
-            let limit = read(&format!("{root}{group}/{file}")).and_then(|text| text.trim().parse().ok());
-            smallest = smallest.into_iter().chain(limit).min();
-            match group.rsplit_once('/') {
-                Some((parent, _)) => path = parent,
-                None => break,
-            }
-        }
-    }
-    smallest
+        // `max` is no number, and no limit.
+        read(&format!("{folder}/{file}"))?.trim().parse().ok()
+    };
+    cgroup::folders(groups, "memory").into_iter().filter_map(limit).min()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What Linux gives: processors, sockets, the process itself. Knows nothing of requests or models.
 
 pub mod account;
+mod cgroup;
 pub mod cpus;
 pub mod listening;
 pub mod memory;
