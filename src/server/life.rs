@@ -107,7 +107,6 @@ pub async fn serve(
             let why = format!("{}: answering what was accepted, taking nothing new", signal.name());
             server.end(&why, false).await
         }
-        // It is ours to collect, should it end before us.
         End::Relieved(successor) => {
             let why = format!("process {} has taken over: answering what was accepted", successor.id());
             server.end(&why, true).await
@@ -218,10 +217,12 @@ impl<'a> Server<'a> {
             let (router, limits) = (admin::router(app.clone(), callers), live.admin_limits.clone());
             serving.spawn(wire::serve(listener, router, limits, admin_connections.clone(), drain.clone()));
         }
-        let count = app.models.names().len();
-        let plural = if count == 1 { "" } else { "s" };
-        let words = format!("serving {count} model{plural} on {}", addresses.join(", "));
-        announcer.life().enter(Phase::Ready, &words);
+        let (models, addresses) = (app.models.clone(), addresses.join(", "));
+        announcer.life().ready(Box::new(move || {
+            let count = models.answering();
+            let plural = if count == 1 { "" } else { "s" };
+            format!("serving {count} model{plural} on {addresses}")
+        }));
         let held = Some(held);
         Ok(Self { live, app, announcer, signals, held, pidfile, admin_connections, tally, serving })
     }

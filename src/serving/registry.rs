@@ -157,6 +157,12 @@ impl Models {
         self.read().values().flat_map(|entry| &entry.served).cloned().collect()
     }
 
+    /// How many models answer, whatever their versions.
+    #[must_use]
+    pub fn answering(&self) -> usize {
+        self.read().values().filter(|entry| !entry.served.is_empty()).count()
+    }
+
     /// How every model and version stands, by name.
     #[must_use]
     pub fn standings(&self) -> Vec<Standing> {

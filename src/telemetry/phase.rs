@@ -76,6 +76,9 @@ impl fmt::Display for Phase {
 /// Hears of each phase and what a person should read of it, before anybody acts on it.
 pub type Herald = Box<dyn Fn(Phase, &str) + Send + Sync>;
 
+/// Says what there is to read of a server that is ready, as it is at that moment.
+pub type Words = Box<dyn Fn() -> String + Send + Sync>;
+
 /// The life of one server; all clones are of the same.
 #[derive(Clone)]
 pub struct Life(Arc<Inner>);
@@ -84,8 +87,7 @@ struct Inner {
     phase: watch::Sender<Phase>,
     begun: Instant,
     herald: Herald,
-    /// What there is to read of a server that is ready.
-    ready: Mutex<String>,
+    ready: Mutex<Option<Words>>,
 }
 
 impl fmt::Debug for Life {
@@ -124,18 +126,22 @@ impl Life {
             leads
         });
         if moved {
-            if next == Phase::Ready {
-                words.clone_into(&mut self.0.ready.lock().unwrap_or_else(PoisonError::into_inner));
-            }
             tracing::info!(phase = next.name(), "{words}");
             (self.0.herald)(next, words);
         }
         moved
     }
 
+    /// Goes on to being ready, which `words` describe from now on.
+    pub fn ready(&self, words: Words) {
+        *self.0.ready.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+        self.settle();
+    }
+
     /// Goes back to being ready.
     pub fn settle(&self) {
-        let words = self.0.ready.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let words = self.0.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let words = words.as_ref().map(|words| words()).unwrap_or_default();
         self.enter(Phase::Ready, &words);
     }
 
@@ -149,6 +155,7 @@ impl Life {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
     fn a_life_goes_forward_and_may_reload_and_upgrade_in_between() {
@@ -178,10 +185,13 @@ mod tests {
         let hears = Arc::clone(&heard);
         let herald = move |phase: Phase, words: &str| hears.lock().unwrap().push(format!("{phase}: {words}"));
         let life = Life::begin(Phase::Loading, Box::new(herald));
-        life.enter(Phase::Ready, "serving");
+        let models = Arc::new(AtomicUsize::new(1));
+        let counted = Arc::clone(&models);
+        life.ready(Box::new(move || format!("serving {}", counted.load(Ordering::Relaxed))));
         life.settle();
+        models.store(2, Ordering::Relaxed);
         life.enter(Phase::Reloading, "reading");
         life.settle();
-        assert_eq!(*heard.lock().unwrap(), ["ready: serving", "reloading: reading", "ready: serving"]);
+        assert_eq!(*heard.lock().unwrap(), ["ready: serving 1", "reloading: reading", "ready: serving 2"]);
     }
 }

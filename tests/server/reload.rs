@@ -457,6 +457,16 @@ fn what_has_no_effect_is_said_by_a_reload_too() {
 }
 
 #[test]
+fn what_is_said_of_a_ready_server_counts_what_answers_now() {
+    let models = [("m.onnx", &*constant(1.0, 4)), ("n.onnx", b"rubbish")];
+    let deployment = Deployment::with("strict_models = false", &models);
+    deployment.server.process.wait_for_line("serving 1 model on ");
+    deployment.put("n.onnx", constant(2.0, 4));
+    assert_eq!(deployment.outcomes(), json!({"m": "unchanged", "n": "loaded"}));
+    deployment.server.process.wait_for_line("serving 2 models on ");
+}
+
+#[test]
 fn a_copy_that_a_killed_server_left_is_removed() {
     let cache = tempfile::tempdir().unwrap();
     let left = cache.path().join("predictd-copy-x");
