@@ -174,6 +174,20 @@ pub enum Provider {
     OpenVino,
 }
 
+impl Provider {
+    /// As the configuration calls it, and its library is named.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+            Self::TensorRt => "tensorrt",
+            Self::MiGraphX => "migraphx",
+            Self::OpenVino => "openvino",
+        }
+    }
+}
+
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {

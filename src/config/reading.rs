@@ -152,12 +152,16 @@ const LEVELS: &[(&str, tracing::Level)] = &[
     ("trace", tracing::Level::TRACE),
 ];
 
+const fn named(provider: Provider) -> (&'static str, Provider) {
+    (provider.name(), provider)
+}
+
 const PROVIDERS: &[(&str, Provider)] = &[
-    ("cpu", Provider::Cpu),
-    ("cuda", Provider::Cuda),
-    ("tensorrt", Provider::TensorRt),
-    ("migraphx", Provider::MiGraphX),
-    ("openvino", Provider::OpenVino),
+    named(Provider::Cpu),
+    named(Provider::Cuda),
+    named(Provider::TensorRt),
+    named(Provider::MiGraphX),
+    named(Provider::OpenVino),
 ];
 
 /// Providers in the order of preference: after the CPU, which takes everything, there is nothing to fall back on.

@@ -1,7 +1,7 @@
 //! What the configuration asks for, as far as it can be at odds with nginx or the machine.
 
 use crate::{
-    config::{Config, Provider, model::Model, units::Size},
+    config::{Config, model::Model, units::Size},
     model::folder::{self, ModelFolder},
     os::{account::Account, cpus, socket::Address},
 };
@@ -78,7 +78,7 @@ impl Asked {
             workers_asked: config.workers.count,
             max_rows,
             models,
-            providers: config.onnxruntime.providers.iter().map(|provider| name(*provider)).collect(),
+            providers: config.onnxruntime.providers.iter().map(|provider| provider.name()).collect(),
             weights,
         }
     }
@@ -139,17 +139,6 @@ fn longest(models: &[(String, Duration)], default: Duration) -> (Duration, Optio
     match models.iter().max_by_key(|(_, deadline)| *deadline) {
         Some((name, deadline)) if *deadline != default => (*deadline, Some(name.clone())),
         _ => (default, None),
-    }
-}
-
-/// In the name of a provider's library.
-fn name(provider: Provider) -> &'static str {
-    match provider {
-        Provider::Cpu => "cpu",
-        Provider::Cuda => "cuda",
-        Provider::TensorRt => "tensorrt",
-        Provider::MiGraphX => "migraphx",
-        Provider::OpenVino => "openvino",
     }
 }
 
