@@ -159,9 +159,11 @@ fn changed_keys(config: &Config) -> Vec<String> {
 
 /// Notes what is set, and does nothing because of something else.
 fn without_effect(config: &mut Config, changed: &[String]) {
-    let file = |address: &Address| matches!(address, Address::Unix(_) | Address::Inherited(_));
-    let unix = |address: &Address| file(address) || matches!(address, Address::Abstract(_));
+    let file = |address: &Address| matches!(address, Address::Unix(_));
+    // systemd's may be one, whose file is as its unit has it.
+    let unix = |address: &Address| !matches!(address, Address::Tcp(_));
     let (no_file, no_unix) = (!config.listen.iter().any(file), !config.listen.iter().any(unix));
+    const NO_FILE: &str = "no address of listen is unix:/path";
     const NO_SOCKET: &str = "no address of listen is a Unix socket";
     let no_admin = config.admin.is_none();
     let nobody_else =
@@ -174,9 +176,9 @@ fn without_effect(config: &mut Config, changed: &[String]) {
             config.admin_allow_remote && nobody_else,
             "other machines do not reach the address of admin",
         ),
-        ("socket.mode", no_file, NO_SOCKET),
-        ("socket.owner", no_file, NO_SOCKET),
-        ("socket.group", no_file, NO_SOCKET),
+        ("socket.mode", no_file, NO_FILE),
+        ("socket.owner", no_file, NO_FILE),
+        ("socket.group", no_file, NO_FILE),
         ("socket.allow_users", no_unix, NO_SOCKET),
         ("log.access_file", !config.log.access, "log.access is false"),
         ("onnxruntime.fallback", config.onnxruntime.providers.len() == 1, "there is one provider only"),

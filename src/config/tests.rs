@@ -339,10 +339,13 @@ fn what_is_set_without_an_effect_is_noted() {
         ("admin_allow_remote = true", &["has no effect: other machines do not reach the address of admin"]),
         (
             "[socket]\nmode = '0600'",
-            &["socket.mode is set, and has no effect: no address of listen is a Unix socket"],
+            &["socket.mode is set, and has no effect: no address of listen is unix:/path"],
         ),
         ("listen = ['unix:@x']\n[socket]\nmode = '0600'", &["socket.mode is set"]),
-        ("listen = ['fd:x']\n[socket]\nmode = '0600'", &[]),
+        // systemd makes its file.
+        ("listen = ['fd:x']\n[socket]\nmode = '0600'", &["socket.mode is set"]),
+        ("listen = ['fd:x']\n[socket]\nallow_users = [1]", &[]),
+        ("[socket]\nallow_users = [1]", &["no address of listen is a Unix socket"]),
         ("[log]\naccess = false\naccess_file = '/x'", &["log.access is false"]),
         ("[onnxruntime]\nfallback = true", &["there is one provider only"]),
         ("uwsgi_stats = '0.0.0.0:9191'", &["reached by other machines", "in this version"]),
