@@ -57,7 +57,7 @@ pub fn take_variables<const N: usize>(names: [&str; N]) -> [Option<String>; N] {
 /// Only the first call gives any.
 ///
 /// To be called first thing in `main`, before this process has opened something itself.
-pub fn take_descriptors(first: RawFd, count: usize) -> Vec<Option<OwnedFd>> {
+pub(crate) fn take_descriptors(first: RawFd, count: usize) -> Vec<Option<OwnedFd>> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     // Standard input, output and error belong to the standard library.
     if first <= 2 || TAKEN.swap(true, Ordering::Relaxed) {

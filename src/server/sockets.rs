@@ -49,7 +49,7 @@ impl Taken {
         let left = inherited.rest();
         for Handed { address, .. } in &left {
             tracing::warn!(
-                "{address} was handed over, and no key of the configuration names it: it is closed"
+                "{address} was handed over, and no key of the configuration names it: nobody answers there"
             );
         }
         Ok(Self { listen, admin, left })
