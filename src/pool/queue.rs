@@ -51,6 +51,16 @@ pub(super) enum Due {
     Never,
 }
 
+impl Due {
+    /// The moment to come from which there is something.
+    pub(super) fn later(self) -> Option<Instant> {
+        match self {
+            Self::At(due) => Some(due),
+            Self::Now | Self::Never => None,
+        }
+    }
+}
+
 /// The requests that wait for one model.
 #[derive(Debug)]
 pub(super) struct Queue {

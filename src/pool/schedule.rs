@@ -70,6 +70,8 @@ pub(super) struct Assignment {
     pub interrupt: Arc<Interrupt>,
     /// When it was taken.
     pub begun: Instant,
+    /// The alarm is earlier than it was.
+    pub watchdog: bool,
 }
 
 /// What the watchdog has to do, with the lock released.
@@ -187,18 +189,22 @@ impl Schedule {
             job.rows = to.queue.rows_of(inputs);
         }
         to.queue.room_for(job.rows).map_err(|full| Rejected::Full(full.waiting))?;
-        let mut next = job.deadline.min(now + self.rules.slow_after);
+        let late = job.deadline.min(now + self.rules.slow_after);
         match inputs {
             None => to.queue.push(job),
             Some(inputs) => to.queue.push_ready(job, inputs, now),
         }
-        if let Due::At(due) = to.queue.due(now) {
-            next = next.min(due);
-        }
         self.list(lane);
         self.active = true;
         let worker = self.lanes.get(&lane).is_some_and(|lane| self.is_due(lane, now));
-        Ok(Wanted { worker, watchdog: self.set_alarm(next) })
+        Ok(Wanted { worker, watchdog: self.set_alarm_for(lane, Some(late), now) })
+    }
+
+    /// Sets the alarm to when a lane is next due, if it waits for that, and to when one of its jobs is `late`; says whether
+    /// it was later.
+    fn set_alarm_for(&mut self, lane: LaneId, late: Option<Instant>, now: Instant) -> bool {
+        let due = self.lanes.get(&lane).and_then(|lane| lane.queue.due(now).later());
+        due.into_iter().chain(late).min().is_some_and(|at| self.set_alarm(at))
     }
 
     /// Sets the alarm to `at` if it is later; says whether it was.
@@ -250,15 +256,18 @@ impl Schedule {
                 Task::Prepare(job) => Run::new(id, &lane.name, std::iter::once(job), false, now),
                 Task::Run(batch) => Run::new(id, &lane.name, batch.iter().map(|ready| &ready.job), true, now),
             };
-            let assignment = Assignment {
+            let mut assignment = Assignment {
                 lane: Arc::clone(&lane.name),
                 engine: Arc::clone(&lane.engine),
                 interrupt: Arc::clone(&run.interrupt),
                 begun: now,
+                watchdog: false,
                 task,
             };
             self.crew.begin(worker, run);
             self.active = true;
+            // What is left may have been due only for what was taken.
+            assignment.watchdog = self.set_alarm_for(id, None, now);
             return Some(assignment);
         }
         None
@@ -269,8 +278,9 @@ impl Schedule {
         self.crew.introduce(worker, id);
     }
 
-    /// Puts a job back whose tensors are there now; it may have less time than before, and then says whether the alarm is
-    /// earlier for that. Its lane may be gone, or closed, or its time up: then says who is to be told so.
+    /// Puts a job back whose tensors are there now. It may have less time than before, and wait for others to share its run:
+    /// says whether the alarm is earlier for that. Its lane may be gone, or closed, or its time up: then says who is to be
+    /// told so.
     pub(super) fn requeue(
         &mut self,
         worker: WorkerNumber,
@@ -291,7 +301,7 @@ impl Schedule {
         }
         lane.queue.push_ready(job, inputs, now);
         self.list(id);
-        Ok(self.set_alarm(deadline))
+        Ok(self.set_alarm_for(id, Some(deadline), now))
     }
 
     /// A worker has done its task.
@@ -345,7 +355,9 @@ impl Schedule {
     /// A caller has gone away: its work is dropped, or its run ended if that was for nobody else.
     pub(super) fn cancel(&mut self, lane: LaneId, id: JobId, now: Instant) -> Cancelled {
         if let Some(job) = self.lanes.get_mut(&lane).and_then(|lane| lane.queue.remove(id)) {
-            return Cancelled { _job: Some(job), ..Cancelled::default() };
+            // What is left may have been due only for this one.
+            let watchdog = self.set_alarm_for(lane, None, now);
+            return Cancelled { _job: Some(job), watchdog, ..Cancelled::default() };
         }
         let interrupt = self.crew.busy().find_map(|(_, _, run)| {
             run.parts.iter_mut().find(|part| part.id == id)?.over = true;
@@ -463,13 +475,7 @@ impl Schedule {
 
     fn next_alarm(&self, now: Instant) -> Option<Instant> {
         let Rules { slow_after, stuck_after, .. } = self.rules;
-        let lanes = self.lanes.values().flat_map(|lane| {
-            let due = match lane.queue.due(now) {
-                Due::At(due) => Some(due),
-                Due::Now | Due::Never => None,
-            };
-            [lane.queue.deadline(), due]
-        });
+        let lanes = self.lanes.values().flat_map(|lane| [lane.queue.deadline(), lane.queue.due(now).later()]);
         let runs = self.crew.runs().filter_map(|run| run.alarm(slow_after, stuck_after));
         lanes.flatten().chain(runs).min()
     }

@@ -30,19 +30,37 @@ impl Fixture {
     }
 
     fn lane(&mut self, name: &str) -> LaneId {
-        let batching =
-            Batching { has_rows: true, joins: true, max_rows: 4, max_delay: Duration::ZERO, queue: 16 };
+        self.lane_that_waits(name, Duration::ZERO)
+    }
+
+    /// A lane whose requests wait so long for others to share their run.
+    fn lane_that_waits(&mut self, name: &str, max_delay: Duration) -> LaneId {
+        let batching = Batching { has_rows: true, joins: true, max_rows: 4, max_delay, queue: 16 };
         self.schedule.open_lane(name.into(), Arc::new(Fake::new(Behaviour::default())), batching)
     }
 
     fn try_submit(&mut self, lane: LaneId) -> Result<(JobId, Caller), Rejected> {
+        self.submit_with(lane, Some(row())).map(|(id, caller, _)| (id, caller))
+    }
+
+    fn submit_with(
+        &mut self,
+        lane: LaneId,
+        inputs: Option<Vec<Tensor>>,
+    ) -> Result<(JobId, Caller, Wanted), Rejected> {
         self.next += 1;
         let slot = slot(self.now);
         let job = job_for(self.next, self.now, self.now + DEADLINE, &slot);
         let id = job.id;
-        let row = Tensor::from_numbers(vec![1, 1], vec![0f32]).unwrap();
-        self.schedule.submit(lane, job, Some(vec![row]), self.now)?;
-        Ok((id, slot))
+        let wanted = self.schedule.submit(lane, job, inputs, self.now)?;
+        Ok((id, slot, wanted))
+    }
+
+    /// Has a worker make tensors; gives the job, and whether the watchdog is to look earlier.
+    fn prepare(&mut self, worker: WorkerNumber) -> (Job, bool) {
+        let Assignment { task, watchdog, .. } = self.schedule.take(worker, 1, self.now).unwrap();
+        let Task::Prepare(job) = task else { panic!("a run, and no tensors to make") };
+        (job, watchdog)
     }
 
     fn submit(&mut self, lane: LaneId) -> (JobId, Caller) {
@@ -76,6 +94,10 @@ impl Fixture {
         });
         names.collect()
     }
+}
+
+fn row() -> Vec<Tensor> {
+    vec![Tensor::from_numbers(vec![1, 1], vec![0f32]).unwrap()]
 }
 
 fn answer(caller: &Caller) -> Option<Failure<()>> {
@@ -250,6 +272,42 @@ fn a_watchdog_with_nothing_to_watch_sleeps() {
     );
     f.pass(250 * MS);
     assert_eq!(f.schedule.alarm(), None);
+}
+
+#[test]
+fn what_waits_for_others_is_looked_at_when_it_has_waited_enough() {
+    let mut f = Fixture::new();
+    let a = f.lane_that_waits("a", 5 * MS);
+    // Its tensors are there from the beginning,
+    assert!(f.submit_with(a, Some(row())).unwrap().2.watchdog);
+    assert_eq!(f.schedule.alarm(), Some(f.now + 5 * MS));
+    f.pass(5 * MS);
+    assert_eq!(f.take(1), Some(("a".into(), 1)));
+    f.schedule.end(1, f.now);
+    f.pass(0 * MS);
+    // or made by a worker,
+    f.submit_with(a, None).unwrap();
+    let (job, _) = f.prepare(1);
+    f.now += 20 * MS;
+    assert!(matches!(f.schedule.requeue(1, job, row(), f.now), Ok(true)));
+    f.schedule.end(1, f.now);
+    assert_eq!((f.schedule.alarm(), f.take(1)), (Some(f.now + 5 * MS), None));
+    // or left behind by one that takes what has none yet,
+    f.now += MS;
+    f.submit_with(a, None).unwrap();
+    f.pass(0 * MS);
+    let (_job, sooner) = f.prepare(1);
+    assert!(sooner);
+    assert_eq!(f.schedule.alarm(), Some(f.now + 4 * MS));
+    f.schedule.end(1, f.now);
+    // or by such a one whose client goes away.
+    let (id, ..) = f.submit_with(a, None).unwrap();
+    f.pass(0 * MS);
+    assert!(f.schedule.alarm() > Some(f.now + 4 * MS));
+    assert!(f.schedule.cancel(a, id, f.now).watchdog);
+    assert_eq!(f.schedule.alarm(), Some(f.now + 4 * MS));
+    f.pass(4 * MS);
+    assert_eq!(f.take(1), Some(("a".into(), 1)));
 }
 
 #[test]

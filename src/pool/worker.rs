@@ -97,6 +97,10 @@ fn next(shared: &Shared, number: WorkerNumber) -> Option<Assignment> {
             if schedule.has_work(now) {
                 schedule.wake();
             }
+            drop(schedule);
+            if assignment.watchdog {
+                shared.watchdog.ring();
+            }
             return Some(assignment);
         }
         if schedule.leave(number) {
@@ -111,7 +115,7 @@ fn next(shared: &Shared, number: WorkerNumber) -> Option<Assignment> {
 }
 
 fn work(shared: &Shared, number: WorkerNumber, assignment: Assignment) {
-    let Assignment { task, lane, engine, interrupt, begun } = assignment;
+    let Assignment { task, lane, engine, interrupt, begun, .. } = assignment;
     match task {
         Task::Prepare(job) => prepare(shared, number, &lane, job, begun),
         Task::Run(batch) => {
