@@ -5,7 +5,8 @@ use super::{
     chore::Chore,
     crew::LaneId,
     job::{Job, JobId, Request, Work},
-    outcome::{Failed, Outcome, Slot},
+    outcome::{Outcome, Slot},
+    watchdog,
 };
 use crate::{
     model::engine::Engine,
@@ -196,8 +197,8 @@ impl Lane {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        let jobs = self.shared.monitor.lock().close_lane(self.id);
-        jobs.iter().for_each(|job| _ = job.caller.fail(Failed::Stopped));
+        let events = self.shared.monitor.lock().close_lane(self.id);
+        events.into_iter().for_each(|event| watchdog::handle(&self.shared, event));
     }
 }
 

@@ -194,15 +194,14 @@ impl Pool {
 
     /// Ends everything that waits or runs, and the threads: false where some did not end within `patience`.
     pub fn stop(&self, patience: Duration) -> bool {
-        let (jobs, events) = {
+        let events = {
             let mut schedule = self.shared.monitor.lock();
             schedule.stop();
-            let left = schedule.abandon(Instant::now());
+            let events = schedule.abandon(Instant::now());
             schedule.wake_all();
-            left
+            events
         };
         events.into_iter().for_each(|event| watchdog::handle(&self.shared, event));
-        drop(jobs);
         self.join(Instant::now() + patience)
     }
 

@@ -22,15 +22,24 @@ struct Inner<S> {
     woken: usize,
 }
 
-/// The locked state. Dropped, it unlocks, then wakes whom it was told to.
-pub(super) struct Guard<'a, S> {
+/// What is behind the lock.
+pub(super) trait State {
+    /// What it holds no longer, and what may take long to drop.
+    type GivenUp;
+
+    /// Lets go of that.
+    fn given_up(&mut self) -> Self::GivenUp;
+}
+
+/// The locked state. Dropped, it unlocks, then wakes whom it was told to, then drops what the state has given up.
+pub(super) struct Guard<'a, S: State> {
     monitor: &'a Monitor<S>,
     /// Always there until the guard is dropped.
     inner: Option<MutexGuard<'a, Inner<S>>>,
     notify: usize,
 }
 
-impl<S> Monitor<S> {
+impl<S: State> Monitor<S> {
     pub(super) fn new(state: S) -> Self {
         let inner = Inner { state, idle: 0, woken: 0 };
         Self { inner: Mutex::new(inner), workers: Condvar::new() }
@@ -43,7 +52,7 @@ impl<S> Monitor<S> {
     }
 }
 
-impl<'a, S> Guard<'a, S> {
+impl<'a, S: State> Guard<'a, S> {
     /// Workers that wait.
     pub(super) fn idle(&self) -> usize {
         self.inner().idle
@@ -65,7 +74,7 @@ impl<'a, S> Guard<'a, S> {
         }
     }
 
-    /// Unlocks, waits to be woken, and locks again.
+    /// Unlocks, waits to be woken, and locks again. What was given up is left to the next that unlocks.
     pub(super) fn wait(mut self) -> Self {
         let monitor = self.monitor;
         self.inner_mut().idle += 1;
@@ -90,7 +99,7 @@ impl<'a, S> Guard<'a, S> {
     }
 }
 
-impl<S> Deref for Guard<'_, S> {
+impl<S: State> Deref for Guard<'_, S> {
     type Target = S;
 
     fn deref(&self) -> &S {
@@ -98,15 +107,17 @@ impl<S> Deref for Guard<'_, S> {
     }
 }
 
-impl<S> DerefMut for Guard<'_, S> {
+impl<S: State> DerefMut for Guard<'_, S> {
     fn deref_mut(&mut self) -> &mut S {
         &mut self.inner_mut().state
     }
 }
 
-impl<S> Drop for Guard<'_, S> {
+impl<S: State> Drop for Guard<'_, S> {
     fn drop(&mut self) {
-        drop(self.inner.take());
+        let Some(mut inner) = self.inner.take() else { return };
+        let _given_up = inner.state.given_up();
+        drop(inner);
         for _ in 0..self.notify {
             self.monitor.workers.notify_one();
         }

@@ -34,6 +34,9 @@ pub(super) struct Ready {
     pub since: Instant,
 }
 
+/// A job that has been taken out undone, with the tensors that it had.
+pub(super) type Withdrawn = (Job, Vec<Tensor>);
+
 /// What a worker does next.
 #[derive(Debug)]
 pub(super) enum Task {
@@ -179,17 +182,17 @@ impl Queue {
     }
 
     /// Takes a job out, if it still waits.
-    pub(super) fn remove(&mut self, id: JobId) -> Option<Job> {
+    pub(super) fn remove(&mut self, id: JobId) -> Option<Withdrawn> {
         self.remove_where(|job| job.id == id).pop()
     }
 
     /// Takes out what has waited too long.
-    pub(super) fn remove_expired(&mut self, now: Instant) -> Vec<Job> {
+    pub(super) fn remove_expired(&mut self, now: Instant) -> Vec<Withdrawn> {
         self.remove_where(|job| job.deadline <= now)
     }
 
     /// Takes everything out.
-    pub(super) fn clear(&mut self) -> Vec<Job> {
+    pub(super) fn clear(&mut self) -> Vec<Withdrawn> {
         self.remove_where(|_| true)
     }
 
@@ -198,12 +201,12 @@ impl Queue {
         self.raw.iter().chain(self.ready.iter().map(|ready| &ready.job)).map(|job| job.deadline).min()
     }
 
-    fn remove_where(&mut self, mut which: impl FnMut(&Job) -> bool) -> Vec<Job> {
+    fn remove_where(&mut self, mut which: impl FnMut(&Job) -> bool) -> Vec<Withdrawn> {
         let mut removed = Vec::new();
         // By index, since neither half of a `VecDeque` gives up its elements by condition.
         for at in (0..self.raw.len()).rev() {
             if which(&self.raw[at]) {
-                removed.extend(self.raw.remove(at));
+                removed.extend(self.raw.remove(at).map(|job| (job, Vec::new())));
             }
         }
         for at in (0..self.ready.len()).rev() {
@@ -211,10 +214,10 @@ impl Queue {
                 && let Some(ready) = self.ready.remove(at)
             {
                 self.ready_rows -= ready.job.rows;
-                removed.push(ready.job);
+                removed.push((ready.job, ready.inputs));
             }
         }
-        self.rows -= removed.iter().map(|job| job.rows).sum::<usize>();
+        self.rows -= removed.iter().map(|(job, _)| job.rows).sum::<usize>();
         removed
     }
 }

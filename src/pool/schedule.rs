@@ -4,10 +4,11 @@
 
 use super::{
     Rejected,
-    crew::{Crew, Ended, LaneId, Report, Run, Unstuck, WorkerNumber},
+    crew::{Crew, Ended, LaneId, Part, Report, Run, Unstuck, WorkerNumber},
     job::{Job, JobId},
+    monitor::State,
     outcome::{Caller, Failed},
-    queue::{Batching, Due, Queue, Task},
+    queue::{Batching, Due, Queue, Task, Withdrawn},
 };
 use crate::{
     model::engine::{Engine, Interrupt},
@@ -47,6 +48,14 @@ pub(super) struct Schedule {
     active: bool,
     stopped: bool,
     next_id: u64,
+    given_up: GivenUp,
+}
+
+/// What nobody needs any more. It may be gigabytes, and is dropped with the lock released.
+#[derive(Default)]
+pub(super) struct GivenUp {
+    withdrawn: Vec<Withdrawn>,
+    lanes: Vec<Lane>,
 }
 
 /// One model: what waits for it, and what is known of its runs.
@@ -99,11 +108,9 @@ pub(super) struct Wanted {
     pub watchdog: bool,
 }
 
-/// What a cancelled job leaves behind, to be dropped with the lock released.
+/// What is to be done about a cancelled job.
 #[derive(Debug, Default)]
 pub(super) struct Cancelled {
-    /// It was waiting.
-    pub _job: Option<Job>,
     /// It was the last that its run was for.
     pub interrupt: Option<Arc<Interrupt>>,
     /// The alarm is earlier than it was.
@@ -123,6 +130,7 @@ impl Schedule {
             active: false,
             stopped: false,
             next_id: 0,
+            given_up: GivenUp::default(),
         }
     }
 
@@ -139,10 +147,14 @@ impl Schedule {
         id
     }
 
-    /// Forgets a model. Its runs go on; what waits for it is given back.
-    pub(super) fn close_lane(&mut self, id: LaneId) -> Vec<Job> {
+    /// Forgets a model. Its runs go on; what waits for it is given up.
+    pub(super) fn close_lane(&mut self, id: LaneId) -> Vec<Event> {
         self.turns.retain(|turn| *turn != id);
-        self.lanes.remove(&id).map(|mut lane| lane.queue.clear()).unwrap_or_default()
+        let Some(mut lane) = self.lanes.remove(&id) else { return Vec::new() };
+        let (mut events, jobs) = (Vec::new(), lane.queue.clear());
+        self.given_up.tell(jobs, &mut events, |_| Failed::Stopped);
+        self.given_up.lanes.push(lane);
+        events
     }
 
     /// Rows that wait for a model.
@@ -178,26 +190,41 @@ impl Schedule {
         inputs: Option<Vec<Tensor>>,
         now: Instant,
     ) -> Result<Wanted, Rejected> {
-        if self.stopped {
-            return Err(Rejected::Stopped);
-        }
-        let Some(to) = self.lanes.get_mut(&lane) else { return Err(Rejected::Stopped) };
-        if let Some(reason) = to.stuck.values().next() {
-            return Err(Rejected::Closed(reason.clone()));
-        }
-        if let Some(inputs) = &inputs {
-            job.rows = to.queue.rows_of(inputs);
-        }
-        to.queue.room_for(job.rows).map_err(|full| Rejected::Full(full.waiting))?;
-        let late = job.deadline.min(now + self.rules.slow_after);
+        let to = match self.admit(lane, &mut job, inputs.as_deref()) {
+            Ok(to) => to,
+            Err(why) => {
+                self.given_up.withdrawn.push((job, inputs.unwrap_or_default()));
+                return Err(why);
+            }
+        };
+        let deadline = job.deadline;
         match inputs {
             None => to.queue.push(job),
             Some(inputs) => to.queue.push_ready(job, inputs, now),
         }
         self.list(lane);
         self.active = true;
+        let late = deadline.min(now + self.rules.slow_after);
         let worker = self.lanes.get(&lane).is_some_and(|lane| self.is_due(lane, now));
         Ok(Wanted { worker, watchdog: self.set_alarm_for(lane, Some(late), now) })
+    }
+
+    /// The lane of a job, if that takes it: then counts its rows.
+    fn admit(
+        &mut self,
+        lane: LaneId,
+        job: &mut Job,
+        inputs: Option<&[Tensor]>,
+    ) -> Result<&mut Lane, Rejected> {
+        let to = self.lanes.get_mut(&lane).filter(|_| !self.stopped).ok_or(Rejected::Stopped)?;
+        if let Some(reason) = to.stuck.values().next() {
+            return Err(Rejected::Closed(reason.clone()));
+        }
+        if let Some(inputs) = inputs {
+            job.rows = to.queue.rows_of(inputs);
+        }
+        to.queue.room_for(job.rows).map_err(|full| Rejected::Full(full.waiting))?;
+        Ok(to)
     }
 
     /// Sets the alarm to when a lane is next due, if it waits for that, and to when one of its jobs is `late`; says whether
@@ -289,19 +316,26 @@ impl Schedule {
         now: Instant,
     ) -> Result<bool, (Arc<dyn Caller>, Failed)> {
         let deadline = job.deadline;
-        if deadline <= now {
-            return Err((job.caller, Failed::Deadline(deadline)));
-        }
         let lane = self.crew.run(worker).map(|run| run.lane);
-        let Some((id, lane)) = lane.and_then(|id| Some((id, self.lanes.get_mut(&id)?))) else {
-            return Err((job.caller, Failed::Stopped));
+        let lane = lane.and_then(|id| Some((id, self.lanes.get_mut(&id)?)));
+        let (id, lane) = match lane {
+            _ if deadline <= now => return Err(self.withdraw(job, inputs, Failed::Deadline(deadline))),
+            None => return Err(self.withdraw(job, inputs, Failed::Stopped)),
+            Some((id, lane)) => (id, lane),
         };
         if let Some(reason) = lane.stuck.values().next() {
-            return Err((job.caller, Failed::Closed(reason.clone())));
+            let why = Failed::Closed(reason.clone());
+            return Err(self.withdraw(job, inputs, why));
         }
         lane.queue.push_ready(job, inputs, now);
         self.list(id);
         Ok(self.set_alarm_for(id, Some(deadline), now))
+    }
+
+    fn withdraw(&mut self, job: Job, inputs: Vec<Tensor>, why: Failed) -> (Arc<dyn Caller>, Failed) {
+        let caller = Arc::clone(&job.caller);
+        self.given_up.withdrawn.push((job, inputs));
+        (caller, why)
     }
 
     /// A worker has done its task.
@@ -354,10 +388,11 @@ impl Schedule {
 
     /// A caller has gone away: its work is dropped, or its run ended if that was for nobody else.
     pub(super) fn cancel(&mut self, lane: LaneId, id: JobId, now: Instant) -> Cancelled {
-        if let Some(job) = self.lanes.get_mut(&lane).and_then(|lane| lane.queue.remove(id)) {
+        if let Some(withdrawn) = self.lanes.get_mut(&lane).and_then(|lane| lane.queue.remove(id)) {
+            self.given_up.withdrawn.push(withdrawn);
             // What is left may have been due only for this one.
             let watchdog = self.set_alarm_for(lane, None, now);
-            return Cancelled { _job: Some(job), watchdog, ..Cancelled::default() };
+            return Cancelled { interrupt: None, watchdog };
         }
         let interrupt = self.crew.busy().find_map(|(_, _, run)| {
             run.parts.iter_mut().find(|part| part.id == id)?.over = true;
@@ -365,7 +400,7 @@ impl Schedule {
         });
         // Somebody has to see whether it does end.
         let watchdog = interrupt.is_some() && self.set_alarm(now + self.rules.stuck_after);
-        Cancelled { _job: None, interrupt, watchdog }
+        Cancelled { interrupt, watchdog }
     }
 
     /// Takes nothing more; what waits is still done. Says whether it was so already.
@@ -373,17 +408,19 @@ impl Schedule {
         std::mem::replace(&mut self.stopped, true)
     }
 
-    /// Gives up everything: what waits, which is to be dropped with the lock released, and what runs.
-    pub(super) fn abandon(&mut self, now: Instant) -> (Vec<Job>, Vec<Event>) {
-        let jobs: Vec<Job> = self.lanes.values_mut().flat_map(|lane| lane.queue.clear()).collect();
-        let stopped = |caller: &Arc<dyn Caller>| Event::Fail(Arc::clone(caller), Failed::Stopped);
-        let mut events: Vec<Event> = jobs.iter().map(|job| stopped(&job.caller)).collect();
+    /// Gives up everything: what waits, and what runs.
+    pub(super) fn abandon(&mut self, now: Instant) -> Vec<Event> {
+        let mut events = Vec::new();
+        for lane in self.lanes.values_mut() {
+            self.given_up.tell(lane.queue.clear(), &mut events, |_| Failed::Stopped);
+        }
         for (_, _, run) in self.crew.busy() {
-            events.extend(run.parts.iter().map(|part| stopped(&part.caller)));
+            let stopped = |part: &Part| Event::Fail(Arc::clone(&part.caller), Failed::Stopped);
+            events.extend(run.parts.iter().map(stopped));
             run.parts.iter_mut().for_each(|part| part.over = true);
             events.extend(run.terminate_if_over(now).map(Event::Terminate));
         }
-        (jobs, events)
+        events
     }
 
     /// Threads that have not left.
@@ -414,9 +451,8 @@ impl Schedule {
 
     fn expire(&mut self, now: Instant, events: &mut Vec<Event>) {
         for lane in self.lanes.values_mut() {
-            for job in lane.queue.remove_expired(now) {
-                events.push(Event::Fail(job.caller, Failed::Deadline(job.deadline)));
-            }
+            let expired = lane.queue.remove_expired(now);
+            self.given_up.tell(expired, events, |job| Failed::Deadline(job.deadline));
         }
         for (_, _, run) in self.crew.busy() {
             for part in run.parts.iter_mut().filter(|part| !part.over && part.deadline <= now) {
@@ -456,9 +492,8 @@ impl Schedule {
                     let reason = format!(
                         "it is closed: worker {worker} has been stuck in it for {seconds:.1} s, and did not end when told to"
                     );
-                    for job in lane.queue.clear() {
-                        events.push(Event::Fail(job.caller, Failed::Closed(reason.clone())));
-                    }
+                    let waiting = lane.queue.clear();
+                    self.given_up.tell(waiting, &mut *events, |_| Failed::Closed(reason.clone()));
                     lane.stuck.insert(worker, reason);
                 }
                 events.push(Event::Stuck(report));
@@ -478,6 +513,22 @@ impl Schedule {
         let lanes = self.lanes.values().flat_map(|lane| [lane.queue.deadline(), lane.queue.due(now).later()]);
         let runs = self.crew.runs().filter_map(|run| run.alarm(slow_after, stuck_after));
         lanes.flatten().chain(runs).min()
+    }
+}
+
+impl GivenUp {
+    /// Takes in jobs that have come to nothing; their callers are to be told why.
+    fn tell(&mut self, jobs: Vec<Withdrawn>, events: &mut Vec<Event>, why: impl Fn(&Job) -> Failed) {
+        events.extend(jobs.iter().map(|(job, _)| Event::Fail(Arc::clone(&job.caller), why(job))));
+        self.withdrawn.extend(jobs);
+    }
+}
+
+impl State for Schedule {
+    type GivenUp = GivenUp;
+
+    fn given_up(&mut self) -> GivenUp {
+        std::mem::take(&mut self.given_up)
     }
 }
 

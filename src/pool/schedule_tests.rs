@@ -9,7 +9,12 @@ use super::{
     *,
 };
 use crate::{config::model::Fake as Behaviour, model::fake::Fake};
-use std::task::{Poll, Waker};
+use bytes::Bytes;
+use predictd_protocol::inference::tensor::Datatype;
+use std::{
+    sync::Weak,
+    task::{Poll, Waker},
+};
 
 const MS: Duration = Duration::from_millis(1);
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -207,7 +212,8 @@ fn the_last_caller_to_go_ends_the_run() {
     assert_eq!(f.take(1), Some(("a".into(), 2)));
     let (three, _) = f.submit(a);
     let now = f.now;
-    assert!(f.schedule.cancel(a, three, now)._job.is_some());
+    f.schedule.cancel(a, three, now);
+    assert_eq!((f.schedule.waiting(a), f.schedule.given_up().withdrawn.len()), (0, 1));
     assert!(f.schedule.cancel(a, one, now).interrupt.is_none());
     assert!(f.schedule.cancel(a, two, now).interrupt.is_some());
     assert!(f.schedule.cancel(a, two, now).interrupt.is_none(), "once is enough");
@@ -308,6 +314,80 @@ fn what_waits_for_others_is_looked_at_when_it_has_waited_enough() {
     assert_eq!(f.schedule.alarm(), Some(f.now + 4 * MS));
     f.pass(4 * MS);
     assert_eq!(f.take(1), Some(("a".into(), 1)));
+}
+
+/// A row, and whether it is still there.
+fn watched() -> (Vec<Tensor>, Weak<[u8; 4]>) {
+    struct Row(Arc<[u8; 4]>);
+
+    impl AsRef<[u8]> for Row {
+        fn as_ref(&self) -> &[u8] {
+            &*self.0
+        }
+    }
+
+    let row = Arc::new([0; 4]);
+    let watch = Arc::downgrade(&row);
+    let bytes = Bytes::from_owner(Row(row));
+    (vec![Tensor::from_bytes(Datatype::Fp32, vec![1, 1], bytes).unwrap()], watch)
+}
+
+#[test]
+fn what_comes_to_nothing_is_dropped_only_with_the_lock_released() {
+    type End = fn(&mut Fixture, LaneId, Vec<Tensor>);
+    let ends: [(&str, End); 7] = [
+        ("rejected", |f, lane, row| {
+            (0..16).for_each(|_| _ = f.submit(lane));
+            assert!(matches!(f.submit_with(lane, Some(row)), Err(Rejected::Full(16))));
+        }),
+        ("cancelled", |f, lane, row| {
+            let (id, ..) = f.submit_with(lane, Some(row)).unwrap();
+            f.schedule.cancel(lane, id, f.now);
+        }),
+        ("late", |f, lane, row| {
+            f.submit_with(lane, Some(row)).unwrap();
+            assert_eq!(f.pass(DEADLINE), ["fail"]);
+        }),
+        ("of a model that is closed", |f, lane, row| {
+            f.submit(lane);
+            f.take(1).unwrap();
+            f.pass(DEADLINE);
+            f.pass(4999 * MS);
+            f.submit_with(lane, Some(row)).unwrap();
+            assert_eq!(f.pass(MS), ["fail", "stuck"]);
+        }),
+        ("of a model that is gone", |f, lane, row| {
+            f.submit_with(lane, Some(row)).unwrap();
+            assert_eq!(f.schedule.close_lane(lane).len(), 1);
+        }),
+        ("prepared for a model that is gone", |f, lane, row| {
+            f.submit_with(lane, None).unwrap();
+            let (job, _) = f.prepare(1);
+            f.schedule.close_lane(lane);
+            assert!(matches!(f.schedule.requeue(1, job, row, f.now), Err((_, Failed::Stopped))));
+        }),
+        ("abandoned", |f, lane, row| {
+            f.submit_with(lane, Some(row)).unwrap();
+            assert_eq!(f.schedule.abandon(f.now).len(), 1);
+        }),
+    ];
+    for (what, end) in ends {
+        let mut f = Fixture::new();
+        let lane = f.lane("a");
+        let (row, watch) = watched();
+        end(&mut f, lane, row);
+        assert!(watch.upgrade().is_some(), "{what}");
+        drop(f.schedule.given_up());
+        assert!(watch.upgrade().is_none(), "{what}");
+    }
+    // And the model itself.
+    let mut f = Fixture::new();
+    let lane = f.lane("a");
+    let watch = Arc::downgrade(&f.schedule.lanes[&lane].engine);
+    f.schedule.close_lane(lane);
+    assert!(watch.upgrade().is_some());
+    drop(f.schedule.given_up());
+    assert!(watch.upgrade().is_none());
 }
 
 #[test]

@@ -23,7 +23,7 @@ use loom::{
     },
     thread,
 };
-use monitor::Monitor;
+use monitor::{Monitor, State};
 use std::{
     future::Future,
     pin::Pin,
@@ -36,6 +36,24 @@ use ticket::Cell;
 struct Items {
     waiting: usize,
     stopped: bool,
+    given_up: Vec<Item>,
+}
+
+/// What takes the lock when it is dropped.
+struct Item(Arc<Monitor<Items>>);
+
+impl Drop for Item {
+    fn drop(&mut self) {
+        self.0.lock().waiting -= 1;
+    }
+}
+
+impl State for Items {
+    type GivenUp = Vec<Item>;
+
+    fn given_up(&mut self) -> Vec<Item> {
+        std::mem::take(&mut self.given_up)
+    }
 }
 
 /// As a worker of the pool takes tasks until there are no more.
@@ -98,6 +116,25 @@ fn no_wake_up_is_lost_with_one_worker() {
 #[test]
 fn no_wake_up_is_lost_with_two_workers() {
     check_workers(2, 2, Some(2));
+}
+
+/// Loom finds a lock that is taken by who has it: what is given up is dropped by then.
+#[test]
+fn what_is_given_up_is_dropped_with_the_lock_released() {
+    loom::model(|| {
+        let monitor = Arc::new(Monitor::new(Items { waiting: 2, ..Items::default() }));
+        let give_up = |monitor: &Arc<Monitor<Items>>| {
+            let item = Item(Arc::clone(monitor));
+            monitor.lock().given_up.push(item);
+        };
+        let other = {
+            let monitor = Arc::clone(&monitor);
+            thread::spawn(move || give_up(&monitor))
+        };
+        give_up(&monitor);
+        other.join().unwrap();
+        assert_eq!(monitor.lock().waiting, 0);
+    });
 }
 
 /// The ticket's side.
