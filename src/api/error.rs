@@ -65,7 +65,7 @@ pub enum Error {
     /// A compressed body cannot be read.
     #[error(transparent)]
     Coding(#[from] CodingError),
-    /// A form has too much in it.
+    /// There is too much of what was sent.
     #[error("{0}")]
     TooLarge(String),
     /// One part of a form is the cause.

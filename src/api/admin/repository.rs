@@ -4,7 +4,7 @@
 //! An answer says that it is done, or why not. Whoever leaves before only does not hear of it.
 
 use crate::{
-    api::{App, AppState, Error},
+    api::{App, AppState, Error, ask::SMALL},
     serving::{Answer, Operation, Outcome, Refusal, Standing, State as ModelState, What},
 };
 use axum::{
@@ -14,6 +14,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http::StatusCode;
+use predictd_protocol::excerpt::excerpt;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -139,13 +140,22 @@ fn late(operation: &Operation) -> Error {
     Error::StillLoading { operation: operation.to_string(), waited: PATIENCE }
 }
 
-/// A body of JSON, which may be left out.
+/// A body of JSON, which may be left out. What is taken is small, so that it is read where it is.
 fn parse<T: Default + for<'a> Deserialize<'a>>(body: &Bytes) -> Result<T, Error> {
+    if body.len() > SMALL {
+        return Err(Error::TooLarge(format!(
+            "the body has {} bytes, no more than {SMALL} are taken here: a model is what its folder has; put it there and load it then",
+            body.len()
+        )));
+    }
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(T::default());
     }
-    serde_json::from_slice(body)
-        .map_err(|error| Error::BadRequest(format!("the body is not what it should be: {error}")))
+    serde_json::from_slice(body).map_err(|error| {
+        // It quotes what it did not expect, whole.
+        let error = error.to_string();
+        Error::BadRequest(format!("the body is not what it should be: {}", excerpt(&error)))
+    })
 }
 
 /// What a refusal is to HTTP: that the server's own files are wrong is not the caller's fault.

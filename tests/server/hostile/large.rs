@@ -1,8 +1,15 @@
 //! A great many of something, and names without end: what is said of it is short, in the answer and in the log.
 
 use super::{Case, SMALL, TEXT, check, check_all, input, lives, request};
-use crate::harness::Server;
-use std::time::{Duration, Instant};
+use crate::{
+    deployment::{Deployment, patient},
+    harness::{Server, by_http, free_port},
+    tiny::constant,
+};
+use std::{
+    net::TcpStream,
+    time::{Duration, Instant},
+};
 
 const V2: &str = "/v2/models/identity_float/infer";
 const V1: &str = "/v1/models/identity_float:predict";
@@ -124,6 +131,44 @@ fn a_path_without_end_is_quoted_in_part_in_the_answer_and_in_the_log() {
     }
     lives(&server);
     let longest = server.process.longest_line();
+    assert!(longest.len() < 4 * TEXT, "{} bytes of log: {}", longest.len(), &longest[..TEXT]);
+}
+
+#[test]
+fn what_the_owner_sends_is_small_and_quoted_in_part() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let deployment = Deployment::started("", &[("m.onnx", &constant(1.0, 4))], |command| {
+        command.args(["--admin", &address]);
+    });
+    let ask = |method: &str, target: &str, headers: &[(&str, &str)], body: &str| {
+        let stream = patient(TcpStream::connect(&address).unwrap());
+        by_http(stream, method, target, headers, body.as_bytes())
+    };
+    let (long, own) = ("N".repeat(40_000), [("Host", &*address)]);
+    let (index, load) = ("/v2/repository/index", "/v2/repository/models/m/load");
+    let model = |verb: &str| format!("/v2/repository/models/{long}/{verb}");
+    let (unexpected, file) =
+        (format!(r#"{{"ready": "{long}"}}"#), format!(r#"{{"parameters": {{"file:{long}": ""}}}}"#));
+    let too_large = format!("{file}{}", " ".repeat(64 * 1024));
+    for (method, target, headers, body, status, says) in [
+        ("GET", "/status", &[("Host", &*long)], "", 403, "is not called 'NNN"),
+        ("GET", "/status", &[own[0], ("Origin", &*long)], "", 403, "from pages of 'NNN"),
+        ("GET", &model("load"), &own, "", 405, "does not take GET"),
+        (&long, "/status", &own, "", 405, "does not take NNN"),
+        ("POST", &model("load"), &own, "", 404, "there is no model 'NNN"),
+        ("POST", &model("unload"), &own, "", 404, "there is no model 'NNN"),
+        ("POST", index, &own, &unexpected, 400, "invalid type: string"),
+        ("POST", load, &own, &file, 400, "parameters.file:NNN"),
+        ("POST", index, &own, &too_large, 413, "no more than 65536"),
+        ("POST", load, &own, &too_large, 413, "a model is what its folder has"),
+    ]
+        as [(&str, &str, &[(&str, &str)], &str, u16, &str); 10]
+    {
+        let error = ask(method, target, headers, body).error(status);
+        assert!(error.contains(says) && error.len() <= TEXT, "{} bytes: {error:.TEXT$}", error.len());
+    }
+    deployment.server.ask(&long, "/nowhere", &[], b"").error(404);
+    let longest = deployment.server.process.longest_line();
     assert!(longest.len() < 4 * TEXT, "{} bytes of log: {}", longest.len(), &longest[..TEXT]);
 }
 
