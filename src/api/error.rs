@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, Method, StatusCode, header};
-use predictd_protocol::excerpt::excerpt;
+use predictd_protocol::excerpt::{Excerpt, excerpt};
 use std::time::Duration;
 
 /// Why a request has no better answer.
@@ -151,10 +151,16 @@ impl Error {
     }
 }
 
+/// Characters of a text.
+const LONGEST: usize = 4096;
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let status = self.status();
-        let body = serde_json::json!({ "error": self.to_string() }).to_string();
+        let text = self.to_string();
+        // Whoever says what is wrong quotes in part. This is for who forgets; what the owner's own files say is whole.
+        let longest = if matches!(self, Self::Refused(_)) { usize::MAX } else { LONGEST };
+        let body = serde_json::json!({ "error": Excerpt::of(&text, longest).to_string() }).to_string();
         let mut response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -163,5 +169,17 @@ impl IntoResponse for Error {
             response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_text_is_without_end() {
+        let response = Error::BadRequest("é".repeat(1 << 20)).into_response();
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        assert!(body.len() < 3 * LONGEST && body.ends_with(b"... (2097152 bytes)\"}"), "{}", body.len());
     }
 }

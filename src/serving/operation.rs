@@ -1,5 +1,6 @@
 //! What the loader is asked for, and what it answers: a bounded queue of operations, each with all who wait for it.
 
+use predictd_protocol::excerpt::excerpt;
 use std::{
     collections::VecDeque,
     fmt,
@@ -29,8 +30,8 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reload => f.write_str("reload"),
-            Self::Load(name) => write!(f, "load of '{name}'"),
-            Self::Unload(name) => write!(f, "unload of '{name}'"),
+            Self::Load(name) => write!(f, "load of '{}'", excerpt(name)),
+            Self::Unload(name) => write!(f, "unload of '{}'", excerpt(name)),
         }
     }
 }
@@ -187,7 +188,7 @@ pub enum Refusal {
     #[error("the folder of models cannot be read, and none was changed: {0}")]
     Repository(String),
     /// There is no such model, neither served nor on disk.
-    #[error("there is no model '{0}'")]
+    #[error("there is no model '{}'", excerpt(.0))]
     Unknown(String),
     /// Somebody asks faster than models load.
     #[error("{WAITING_MAX} operations are waiting already; try again in a moment")]

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 use http::{Method, Uri, request, response, uri::PathAndQuery};
-use predictd_protocol::{excerpt::Excerpt, gateway::cgi::RemoteAddr};
+use predictd_protocol::{
+    excerpt::{Excerpt, excerpt},
+    gateway::cgi::RemoteAddr,
+};
 use std::{
     fmt::Display,
     time::{Duration, Instant},
@@ -55,8 +58,8 @@ impl Line {
             target: TARGET,
             request_id = %id,
             wire = self.wire,
-            client = %self.client.escape_ascii(),
-            method = %self.method,
+            client = %client(&self.client),
+            method = %excerpt(self.method.as_str()),
             path = %path(&self.uri),
             status = parts.status.as_u16(),
             received = self.received,
@@ -74,11 +77,16 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         if !self.ended {
-            let (method, path, total_ms) =
-                (&self.method, path(&self.uri), milliseconds(self.begun.elapsed()));
+            let (method, path) = (excerpt(self.method.as_str()), path(&self.uri));
+            let total_ms = milliseconds(self.begun.elapsed());
             tracing::info!(target: TARGET, wire = self.wire, %method, %path, total_ms, "the client went away");
         }
     }
+}
+
+/// What a front end says that its client's address is: no address is longer.
+fn client(address: &[u8]) -> impl Display {
+    address[..address.len().min(100)].escape_ascii()
 }
 
 /// The path and the query, which may be as long as a head.

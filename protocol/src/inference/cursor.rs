@@ -3,6 +3,7 @@
 //! For what serde cannot read: numbers as they are written, at the speed of a tensor, and the words that `/v1` has for
 //! those that are not finite. It allocates for strings with escapes alone, and its recursion is bounded.
 
+use crate::excerpt::Excerpt;
 use std::{borrow::Cow, fmt};
 
 /// Lists and objects that may lie in each other where nobody looks into them: as many as `serde_json` allows.
@@ -148,7 +149,9 @@ impl<'a> Cursor<'a> {
         let before = *self;
         let number = self.number().filter(|number| number.is_integer);
         number.and_then(|number| number.text().parse().ok()).ok_or_else(|| {
-            let got: String = before.text[before.at..].chars().take(20).collect();
+            let rest = &before.text[before.at..];
+            let ends = |next: char| matches!(next, ',' | ']' | '}') || next.is_ascii_whitespace();
+            let got = Excerpt::of(rest.split(ends).next().unwrap_or_default(), 40);
             before.error(format_args!("{what} must be a whole number from 0, got '{got}'"))
         })
     }

@@ -12,10 +12,11 @@ use super::{
     spec::TensorSpec,
     tensor::{self, Datatype, Element, Tensor},
 };
+use crate::excerpt::Excerpt;
 use bytes::Bytes;
 use half::{bf16, f16};
 use leaf::Leaf;
-use std::{borrow::Cow, mem};
+use std::mem;
 
 pub use write::{NotText, write};
 pub(super) use write::{write_document, write_flat, write_in};
@@ -314,12 +315,7 @@ fn other_element<T: Leaf>(cursor: &mut Cursor<'_>, dialect: Dialect) -> Result<T
 
 #[cold]
 fn no_element<T: Leaf>(cursor: &Cursor<'_>, got: &str) -> SyntaxError {
-    const SHOWN: usize = 40;
-    let (got, dots): (Cow<'_, str>, _) = match got.get(..SHOWN) {
-        Some(start) if got.len() > SHOWN => (start.into(), "..."),
-        _ => (got.into(), ""),
-    };
-    cursor.error(format_args!("{got}{dots} is not a value of {}", T::EXPECTED))
+    cursor.error(format_args!("{} is not a value of {}", Excerpt::of(got, 40), T::EXPECTED))
 }
 
 /// Takes `{"b64": "..."}`.

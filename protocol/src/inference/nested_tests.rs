@@ -73,7 +73,7 @@ fn what_is_no_tensor_is_refused_with_the_place() {
     refuse(Datatype::Uint64, "[18446744073709551616]", "is not a value of UINT64");
     refuse(Datatype::Int64, "[-9223372036854775809]", "is not a value of INT64");
     refuse(Datatype::Fp64, "[1e309]", "1e309 is not a value of FP64");
-    refuse(Datatype::Int8, &format!("[{}]", "9".repeat(1000)), "99... is not a value of INT8");
+    refuse(Datatype::Int8, &format!("[{}]", "9".repeat(1000)), "99... (1000 bytes) is not a value of INT8");
     refuse(Datatype::Bytes, r#"[{"b65":"YQ=="}]"#, "expected a value or {\"b64\": \"...\"}");
     let error = read_shaped(Datatype::Bytes, r#"[{"b64":"YQ=="}]"#, vec![1]).unwrap_err().to_string();
     assert!(error.contains("an object is not a value of BYTES"), "{error}");

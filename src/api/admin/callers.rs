@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, header, uri::Authority};
+use predictd_protocol::excerpt::excerpt;
 use std::{net::IpAddr, sync::Arc};
 
 /// By which names the interface may be called.
@@ -32,7 +33,8 @@ impl Callers {
         let host = text(headers, &header::HOST)?.unwrap_or_default();
         if !self.any_host && !self.knows(host) {
             return Err(Error::Forbidden(format!(
-                "the admin interface is not called '{host}': call it by its IP address or localhost, or put the name into admin_hosts"
+                "the admin interface is not called '{}': call it by its IP address or localhost, or put the name into admin_hosts",
+                excerpt(host)
             )));
         }
         let Some(origin) = text(headers, &header::ORIGIN)? else { return Ok(()) };
@@ -40,7 +42,10 @@ impl Callers {
         if page.is_some_and(|page| page.eq_ignore_ascii_case(host)) {
             return Ok(());
         }
-        Err(Error::Forbidden(format!("the admin interface does not take requests from pages of '{origin}'")))
+        Err(Error::Forbidden(format!(
+            "the admin interface does not take requests from pages of '{}'",
+            excerpt(origin)
+        )))
     }
 
     fn knows(&self, host: &str) -> bool {
@@ -72,7 +77,8 @@ pub(super) async fn check(State(callers): State<Arc<Callers>>, mut request: Requ
             next.run(request).await
         }
         Err(error) => {
-            tracing::warn!(method = %request.method(), path = %request.uri(), "refused: {error}");
+            let (method, path) = (request.method().as_str(), request.uri().path());
+            tracing::warn!(method = %excerpt(method), path = %excerpt(path), "refused: {error}");
             error.into_response()
         }
     }

@@ -71,7 +71,8 @@ pub(super) async fn load(State(app): AppState, name: InPath, body: Bytes) -> Res
     let Request { parameters } = parse(&body)?;
     if let Some(key) = parameters.keys().find(|key| *key == "config" || key.starts_with("file:")) {
         return Err(Error::BadRequest(format!(
-            "parameters.{key} is not taken here: a model is what its folder has; put it there and load it then"
+            "parameters.{} is not taken here: a model is what its folder has; put it there and load it then",
+            excerpt(key)
         )));
     }
     one(&done(app, Operation::Load(name)).await?)

@@ -129,7 +129,7 @@ fn what_is_wrong_is_named() {
     check(&format!(r#"{{"inputs":[{twice},{twice}]}}"#), "input 'x' is given twice");
     check(r#"{"inputs":[],"outputs":[{"name":"y"},{"name":"y"}]}"#, "output 'y' is given twice");
     for (parameters, says) in [
-        (r#"{"timeout":-1}"#, "timeout, in microseconds, must be a whole number from 0, got '-1}"),
+        (r#"{"timeout":-1}"#, "timeout, in microseconds, must be a whole number from 0, got '-1'"),
         (r#"{"timeout":1.5}"#, "timeout"),
         (r#"{"timeout":"1"}"#, "timeout"),
         (r#"{"binary_data_output":1}"#, "binary_data_output must be true or false"),
