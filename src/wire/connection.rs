@@ -63,7 +63,7 @@ async fn turn_away(socket: &mut Socket, stranger: &Stranger, limits: &Limits) {
             exchange::refusal(Wire::Http, ::http::StatusCode::BAD_REQUEST, &stranger.to_string());
         let mut head = BytesMut::with_capacity(256);
         cgi::response_head(StatusLine::Http, &parts, body.len() as u64, &mut head);
-        let _ = timeout(limits.write_timeout, socket.send_all(&head, &body)).await;
+        let _ = socket.send_all(&head, &body, limits.write_timeout).await;
         linger(socket).await;
     }
 }

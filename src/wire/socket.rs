@@ -17,8 +17,9 @@ use std::{
     net::SocketAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     task::{Context, Poll, ready},
+    time::Duration,
 };
-use tokio::{io::Interest, net::UnixStream};
+use tokio::{io::Interest, net::UnixStream, time::timeout};
 
 /// Pieces of answers that one system call may send.
 pub(super) const SEND_PIECES: usize = 16;
@@ -96,8 +97,14 @@ impl Socket {
         })
     }
 
-    /// Sends all of `head` and `body`, with one system call where the kernel takes it.
-    pub(super) async fn send_all(&mut self, head: &[u8], body: &Pieces) -> io::Result<()> {
+    /// Sends all of `head` and `body`, with one system call where the kernel takes it. The peer may take its time, but takes
+    /// something every `patience`.
+    pub(super) async fn send_all(
+        &mut self,
+        head: &[u8],
+        body: &Pieces,
+        patience: Duration,
+    ) -> io::Result<()> {
         let mut sent = 0usize;
         loop {
             let mut slices = [IoSlice::new(&[]); SEND_PIECES];
@@ -114,7 +121,8 @@ impl Socket {
             if count == 0 {
                 return Ok(());
             }
-            sent += poll_fn(|cx| self.poll_send(cx, &slices[..count])).await?;
+            let sending = poll_fn(|cx| self.poll_send(cx, &slices[..count]));
+            sent += timeout(patience, sending).await.map_err(|_| io::ErrorKind::TimedOut)??;
         }
     }
 
@@ -178,4 +186,44 @@ pub(super) fn watch(fd: OwnedFd) -> io::Result<UnixStream> {
 
 fn retry<T>(call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
     rustix::io::retry_on_intr(call)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::sockopt;
+    use std::{io::Read, os::unix::net::UnixStream as Stream, thread};
+
+    const PATIENCE: Duration = Duration::from_secs(1);
+
+    /// A socket whose buffer is small, and its peer.
+    fn pair() -> (Socket, Stream) {
+        let (ours, peer) = Stream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        sockopt::set_socket_send_buffer_size(&ours, 16 << 10).unwrap();
+        (Socket::new(ours.into()), peer)
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_a_little_at_a_time_gets_all_of_it() {
+        const BYTES: usize = 1 << 20;
+        let (mut socket, mut peer) = pair();
+        let slow = thread::spawn(move || {
+            let (mut piece, mut taken) = ([0; 16 << 10], 0);
+            while taken < BYTES {
+                // Longer in all than the patience is, and much shorter each.
+                thread::park_timeout(PATIENCE / 32);
+                taken += peer.read(&mut piece).unwrap();
+            }
+        });
+        socket.send_all(b"", &vec![0; BYTES].into(), PATIENCE).await.unwrap();
+        slow.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_is_given_up() {
+        let (mut socket, _peer) = pair();
+        let sent = socket.send_all(b"", &vec![0; 1 << 20].into(), PATIENCE / 20).await;
+        assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
 }

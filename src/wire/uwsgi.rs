@@ -25,7 +25,9 @@ pub(super) async fn serve<H: Handler>(
     let (mut request, end) = loop {
         match uwsgi::decode(&buffer, &limits.protocol) {
             Ok(Some(Packet::Request(request, end))) => break (request, end),
-            Ok(Some(Packet::Ping)) => return socket.send_all(&uwsgi::PONG, &Pieces::default()).await,
+            Ok(Some(Packet::Ping)) => {
+                return socket.send_all(&uwsgi::PONG, &Pieces::default(), limits.write_timeout).await;
+            }
             Ok(Some(Packet::Unavailable(modifier))) => {
                 tracing::warn!(wire = "uwsgi", "unavailable modifier requested: {modifier}; closed");
                 return Ok(());
@@ -100,9 +102,7 @@ async fn answer_with(
     let mut head = BytesMut::with_capacity(512);
     cgi::response_head(StatusLine::Http, parts, exchange::content_length(parts, body, head_only), &mut head);
     let none = Pieces::default();
-    timeout(write_timeout, socket.send_all(&head, if head_only { &none } else { body }))
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    socket.send_all(&head, if head_only { &none } else { body }, write_timeout).await
 }
 
 /// Answers before the request has been read to its end.
