@@ -75,6 +75,18 @@ fn each_file_is_a_result_in_the_order_of_the_form() {
     }
 }
 
+/// What a model takes whole has no rows, whatever its first dimension may be.
+#[test]
+fn a_file_for_a_model_without_rows_is_all_that_it_takes() {
+    let server = Server::start();
+    let numbers: Vec<u8> = [1.5f32, 2.5].iter().flat_map(|number| number.to_le_bytes()).collect();
+    let ask =
+        |target: &str, headers: &[(&str, &str)], body: &[u8]| server.ask("POST", target, headers, body).ok();
+    let raw = ask("/predict/any_rank", &[("Content-Type", "application/octet-stream")], &numbers);
+    let form = ask("/predict/any_rank", &[FORM], &form(&[(BYTES, &numbers)]));
+    assert_eq!(form["results"], raw["results"]);
+}
+
 /// Whatever their size and format, and whatever is said of it.
 #[test]
 fn pictures_and_rows_may_be_mixed() {

@@ -18,7 +18,6 @@ use predictd_protocol::{
     excerpt::excerpt,
     inference::{
         multipart::{self, Boundary, Part},
-        spec::TensorSpec,
         tensor::Tensor,
         v2::Input,
     },
@@ -205,9 +204,8 @@ impl Kind {
         if self == Self::Image {
             return from_image(model, body, pixels);
         }
-        let first_is_free = |input: &TensorSpec| input.shape.first() == Some(&None);
         let rows = match raw_shape(model, body.len()) {
-            Some(shape) if model.engine.signature().inputs.iter().all(first_is_free) => shape[0],
+            Some(shape) if model.engine.signature().has_free_rows() => shape[0],
             Some(_) => 1,
             None => 0,
         };
