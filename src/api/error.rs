@@ -5,7 +5,7 @@ use crate::{
     model::folder::ModelName,
     pool::{Failure, Rejected},
     recipe::PictureError,
-    serving::{InputError, Lookup, Refusal},
+    serving::{InputError, Lookup, Model, Refusal},
     wire::Overgrown,
 };
 use axum::{
@@ -14,7 +14,7 @@ use axum::{
 };
 use http::{HeaderValue, Method, StatusCode, header};
 use predictd_protocol::excerpt::{Excerpt, excerpt};
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
 /// Why a request has no better answer.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +110,11 @@ impl From<PathRejection> for Error {
 }
 
 impl Error {
+    /// What is wrong with a request for `model`.
+    pub(super) fn bad_request(model: &Model, what: impl Display) -> Self {
+        Self::BadRequest(format!("model '{}': {what}", model.name))
+    }
+
     /// That `model` has no answer.
     pub(super) fn of(model: &ModelName, failure: Failure<Self>) -> Self {
         let model = model.clone();

@@ -168,8 +168,7 @@ fn from_image(model: &Model, body: &[u8], pixels: u64) -> Result<Vec<Input>, Err
 fn from_json(model: &Model, body: &[u8]) -> Result<Vec<Input>, Error> {
     predict::parse(body, &model.engine.signature().inputs).map_err(|error| match error {
         predict::Error::Unknown(name) => model.unknown_input(&name).into(),
-        predict::Error::Json(_) => Error::BadRequest(error.to_string()),
-        _ => Error::BadRequest(format!("model '{}': {error}", model.name)),
+        error => Error::bad_request(model, error),
     })
 }
 
@@ -180,15 +179,13 @@ fn from_raw(model: &Model, body: &Bytes) -> Result<Vec<Input>, Error> {
         return Err(Error::BadRequest(format!("model '{name}' has {count} inputs, raw bytes are for one")));
     };
     let shape = raw_shape(model, body.len()).ok_or_else(|| {
-        let (name, input, datatype, dims) = (&model.name, &spec.name, spec.datatype, spec.dims());
-        let got = body.len();
-        Error::BadRequest(format!(
-            "model '{name}': {got} bytes are no whole number of rows of input '{input}' ({datatype} {dims})"
-        ))
+        let (got, input, datatype, dims) = (body.len(), &spec.name, spec.datatype, spec.dims());
+        let what =
+            format_args!("{got} bytes are no whole number of rows of input '{input}' ({datatype} {dims})");
+        Error::bad_request(model, what)
     })?;
-    let tensor = Tensor::from_bytes(spec.datatype, shape, body.clone()).map_err(|error| {
-        Error::BadRequest(format!("model '{}': input '{}': {error}", model.name, spec.name))
-    })?;
+    let tensor = Tensor::from_bytes(spec.datatype, shape, body.clone())
+        .map_err(|error| Error::bad_request(model, format_args!("input '{}': {error}", spec.name)))?;
     Ok(vec![Input { name: spec.name.clone(), tensor }])
 }
 

@@ -119,7 +119,7 @@ fn status(model: &Served, versions: &[Arc<Served>]) -> Result<Response, Error> {
 fn read(model: &Model, body: &Bytes) -> Result<Asked<Format>, Error> {
     let request = v1::parse(body, &model.engine.signature().inputs).map_err(|error| match error {
         v1::Error::Unknown { name, .. } => model.unknown_input(&name).into(),
-        error => bad_request(model, &error),
+        error => Error::bad_request(model, error),
     })?;
     Ok(Asked { inputs: model.arrange(request.inputs)?, timeout: None, wanted: request.format })
 }
@@ -127,11 +127,7 @@ fn read(model: &Model, body: &Bytes) -> Result<Asked<Format>, Error> {
 fn print(model: &Model, format: &Format, outputs: &[Tensor]) -> Result<Answer, Error> {
     let specs = &model.engine.signature().outputs;
     let outputs: Vec<_> = specs.iter().map(|spec| &*spec.name).zip(outputs).collect();
-    Ok(Answer::json(v1::print(*format, &outputs).map_err(|error| bad_request(model, &error))?))
-}
-
-fn bad_request(model: &Model, error: &dyn std::error::Error) -> Error {
-    Error::BadRequest(format!("model '{}': {error}", model.name))
+    Ok(Answer::json(v1::print(*format, &outputs).map_err(|error| Error::bad_request(model, error))?))
 }
 
 /// `GET /v1/models/{model}[/versions/{version}]/metadata`: the one signature of an ONNX model, in the words of TensorFlow's.

@@ -83,7 +83,7 @@ pub(super) async fn infer(
     let effort = header_length.filter(|_| !model.goes_through_bytes()).unwrap_or(body.len());
     let read = move |model: &Model, body: &Bytes| {
         let mut request = v2::parse(body, header_length, &model.engine.signature().inputs)
-            .map_err(|error| Error::BadRequest(error.to_string()))?;
+            .map_err(|error| Error::bad_request(model, error))?;
         let (inputs, timeout) = (std::mem::take(&mut request.inputs), request.timeout);
         let wanted = Wanted::of(request, model)?;
         Ok(Asked { inputs: model.arrange(inputs)?, timeout, wanted })
@@ -126,10 +126,10 @@ impl Wanted {
             outputs.iter().filter(|output| output.classes.is_some()).map(|output| &specs[output.at]);
         match ranked.find(|spec| !ranking::has_order(spec.datatype)) {
             None => Ok(Self { request, outputs }),
-            Some(TensorSpec { name, datatype, .. }) => Err(Error::BadRequest(format!(
-                "model '{}': output '{name}' is {datatype}, and classification ranks numbers",
-                model.name
-            ))),
+            Some(TensorSpec { name, datatype, .. }) => Err(Error::bad_request(
+                model,
+                format_args!("output '{name}' is {datatype}, and classification ranks numbers"),
+            )),
         }
     }
 
@@ -150,7 +150,7 @@ impl Wanted {
             id: self.request.id.as_deref(),
             outputs: outputs.collect(),
         })
-        .map_err(|error| Error::BadRequest(format!("model '{}': {error}", model.name)))?;
+        .map_err(|error| Error::bad_request(model, error))?;
         let header_length = printed.header_length();
         Ok(Answer::binary(printed.into_pieces(), header_length))
     }
