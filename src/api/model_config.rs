@@ -109,7 +109,7 @@ fn data_type(datatype: Datatype) -> String {
 }
 
 /// The dimensions of a tensor, or of a row of it; -1 may be of any size.
-fn dims(spec: &TensorSpec, of_a_row: bool) -> Vec<i64> {
+pub(super) fn dims(spec: &TensorSpec, of_a_row: bool) -> Vec<i64> {
     let dims = spec.shape.iter().skip(usize::from(of_a_row));
     dims.map(|dim| dim.map_or(-1, |dim| i64::try_from(dim).unwrap_or(i64::MAX))).collect()
 }
@@ -138,32 +138,25 @@ fn parameters(model: &Model) -> Value {
 /// The runs on zeros that there were before the model was served: none where nothing but a request tells the shapes.
 fn warm_up(model: &Model) -> Vec<Value> {
     let signature = model.engine.signature();
-    let is_known =
-        |spec: &TensorSpec| spec.datatype.size().is_some() && spec.shape.iter().skip(1).all(Option::is_some);
-    if !signature.inputs.iter().all(is_known) {
-        return Vec::new();
-    }
     let mut sizes = model.settings.warmup.runs(model.settings.batch.max_rows);
     if !signature.has_free_rows() {
         sizes.truncate(1);
     }
     let run = |rows: usize| {
-        let zeros = |spec: &TensorSpec| {
-            let mut dims = dims(spec, model.batching.joins);
-            dims.iter_mut()
-                .filter(|dim| **dim < 0)
-                .for_each(|dim| *dim = i64::try_from(rows).unwrap_or(i64::MAX));
-            let zeros = json!({ "data_type": data_type(spec.datatype), "dims": dims, "zero_data": true });
+        let zeros = |(spec, (datatype, shape)): (&TensorSpec, (Datatype, Vec<usize>))| {
+            let dims = &shape[usize::from(model.batching.joins)..];
+            let zeros = json!({ "data_type": data_type(datatype), "dims": dims, "zero_data": true });
             (spec.name.clone(), zeros)
         };
-        json!({
+        let inputs = signature.inputs.iter().zip(signature.zeros(rows)?).map(zeros);
+        Some(json!({
             "name": format!("{rows} rows of zeros"),
             "batch_size": if model.batching.joins { rows } else { 0 },
-            "inputs": signature.inputs.iter().map(zeros).collect::<Map<_, _>>(),
+            "inputs": inputs.collect::<Map<_, _>>(),
             "count": 1,
-        })
+        }))
     };
-    sizes.into_iter().map(run).collect()
+    sizes.into_iter().map_while(run).collect()
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -53,8 +53,7 @@ pub(super) async fn metadata(State(app): AppState, target: InPath) -> Result<Res
 }
 
 fn spec(spec: &TensorSpec) -> Value {
-    let shape: Vec<Value> =
-        spec.shape.iter().map(|dim| dim.map_or_else(|| json!(-1), |dim| json!(dim))).collect();
+    let shape = model_config::dims(spec, false);
     json!({ "name": spec.name, "datatype": spec.datatype.name(), "shape": shape })
 }
 

@@ -1,6 +1,9 @@
 //! What runs a model: the seam between the pool and ONNX Runtime.
 
-use predictd_protocol::inference::{spec::TensorSpec, tensor::Tensor};
+use predictd_protocol::inference::{
+    spec::TensorSpec,
+    tensor::{Datatype, Tensor},
+};
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
@@ -35,6 +38,21 @@ impl Signature {
     #[must_use]
     pub fn has_free_rows(&self) -> bool {
         !self.inputs.is_empty() && self.inputs.iter().chain(&self.outputs).all(TensorSpec::has_free_rows)
+    }
+
+    /// Datatype and shape of every input, with so many rows where the first dimension is free: what a run on zeros needs.
+    /// `None` where nothing but a request tells the shapes, or where there is no zero.
+    #[must_use]
+    pub fn zeros(&self, rows: usize) -> Option<Vec<(Datatype, Vec<usize>)>> {
+        let input = |spec: &TensorSpec| {
+            if spec.any_rank || spec.datatype.size().is_none() {
+                return None;
+            }
+            let dims = spec.shape.iter().enumerate();
+            let shape = dims.map(|(at, dim)| dim.or((at == 0).then_some(rows))).collect::<Option<_>>()?;
+            Some((spec.datatype, shape))
+        };
+        self.inputs.iter().map(input).collect()
     }
 
     /// Why not, where not: the first tensor whose first dimension is not free.
@@ -170,6 +188,31 @@ mod tests {
         interrupt.while_running(Arc::clone(&count) as _, || ()).unwrap();
         interrupt.terminate();
         assert_eq!(count.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn zeros_are_of_the_shapes_that_are_known_without_a_request() {
+        let spec = |datatype, shape: &[Option<usize>], any_rank| TensorSpec {
+            name: "x".into(),
+            datatype,
+            shape: shape.into(),
+            any_rank,
+        };
+        let zeros = |inputs: &[TensorSpec]| {
+            Signature { inputs: inputs.into(), outputs: Vec::new(), row_names: Vec::new() }.zeros(3)
+        };
+        let rows = spec(Datatype::Fp32, &[None, Some(4)], false);
+        assert_eq!(
+            zeros(&[rows.clone(), spec(Datatype::Int64, &[], false)]),
+            Some(vec![(Datatype::Fp32, vec![3, 4]), (Datatype::Int64, vec![])])
+        );
+        for unknown in [
+            spec(Datatype::Fp32, &[None, None], false),
+            spec(Datatype::Fp32, &[None], true),
+            spec(Datatype::Bytes, &[None], false),
+        ] {
+            assert_eq!(zeros(&[rows.clone(), unknown]), None);
+        }
     }
 
     #[test]

@@ -358,15 +358,10 @@ impl Loading<'_> {
         // Without a free first dimension every size is the same.
         let rows = if signature.has_free_rows() { &rows } else { &rows[..rows.len().min(1)] };
         for &rows in rows {
-            let inputs = signature.inputs.iter().map(|spec| {
-                if spec.any_rank {
-                    return None;
-                }
-                let dims = spec.shape.iter().enumerate();
-                let shape =
-                    dims.map(|(at, dim)| dim.or((at == 0).then_some(rows))).collect::<Option<Vec<_>>>()?;
-                let bytes = tensor::elements(&shape)?.checked_mul(spec.datatype.size()?)?;
-                Tensor::from_bytes(spec.datatype, shape, vec![0; bytes].into()).ok()
+            let Some(zeros) = signature.zeros(rows) else { return };
+            let inputs = zeros.into_iter().map(|(datatype, shape)| {
+                let bytes = tensor::elements(&shape)?.checked_mul(datatype.size()?)?;
+                Tensor::from_bytes(datatype, shape, vec![0; bytes].into()).ok()
             });
             let Some(inputs) = inputs.collect::<Option<Vec<_>>>() else { return };
             if let Err(error) = self.runs.within(limit, |interrupt| engine.run(&inputs, interrupt)) {

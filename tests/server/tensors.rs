@@ -252,6 +252,8 @@ fn an_input_may_have_any_number_of_dimensions() {
         assert_eq!(infer_in_all_forms(&server, "any_rank", from_ref(&x)), from_ref(&y));
         assert_eq!(predicted(&server, "any_rank", &[x]), [json!({ "y": y.nested() })]);
     }
+    let config = server.get("/v2/models/any_rank/config").ok();
+    assert_eq!(config["model_warmup"], json!([]), "there was nothing to run it on");
     let metadata = server.get("/v1/models/any_rank/metadata").ok();
     let x = &metadata["metadata"]["signature_def"]["signature_def"]["serving_default"]["inputs"]["x"];
     assert_eq!(x["tensor_shape"], json!({ "dim": [], "unknown_rank": true }));
