@@ -290,7 +290,7 @@ fn what_waits_for_others_is_looked_at_when_it_has_waited_enough() {
     f.pass(5 * MS);
     assert_eq!(f.take(1), Some(("a".into(), 1)));
     f.schedule.end(1, f.now);
-    f.pass(0 * MS);
+    f.pass(Duration::ZERO);
     // or made by a worker,
     f.submit_with(a, None).unwrap();
     let (job, _) = f.prepare(1);
@@ -301,14 +301,14 @@ fn what_waits_for_others_is_looked_at_when_it_has_waited_enough() {
     // or left behind by one that takes what has none yet,
     f.now += MS;
     f.submit_with(a, None).unwrap();
-    f.pass(0 * MS);
+    f.pass(Duration::ZERO);
     let (_job, sooner) = f.prepare(1);
     assert!(sooner);
     assert_eq!(f.schedule.alarm(), Some(f.now + 4 * MS));
     f.schedule.end(1, f.now);
     // or by such a one whose client goes away.
     let (id, ..) = f.submit_with(a, None).unwrap();
-    f.pass(0 * MS);
+    f.pass(Duration::ZERO);
     assert!(f.schedule.alarm() > Some(f.now + 4 * MS));
     assert!(f.schedule.cancel(a, id, f.now).watchdog);
     assert_eq!(f.schedule.alarm(), Some(f.now + 4 * MS));
