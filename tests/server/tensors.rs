@@ -86,7 +86,7 @@ fn a_value_that_is_not_of_the_datatype_is_refused() {
     let headers = [("Inference-Header-Content-Length", &*length)];
     let body = [head.as_bytes(), &[1, 2]].concat();
     let error = server.ask("POST", "/v2/models/identity_bool/infer", &headers, &body).error(400);
-    assert_eq!(error, "input 'x': a BOOL element is 2, not 0 or 1");
+    assert_eq!(error, "model 'identity_bool': input 'x': a BOOL element is 2, not 0 or 1");
 }
 
 /// A request for `x`, in bytes.
