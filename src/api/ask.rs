@@ -80,9 +80,10 @@ impl Call {
         self.accepted
     }
 
-    /// Whether the body has to be uncompressed before it can be looked at.
-    pub(super) fn is_packed(&self) -> bool {
-        self.packed.is_some()
+    /// Whether the body is read where it is, `effort` of its bytes being gone through. A compressed one is a worker's, however
+    /// small it is: nobody knows what it grows to.
+    pub(super) fn is_read_here(&self, effort: usize) -> bool {
+        effort <= SMALL && self.packed.is_none()
     }
 }
 
@@ -115,7 +116,7 @@ impl Answer {
 
     /// JSON and behind it tensors as bytes, if there are any.
     pub(super) fn binary(body: Vec<Bytes>, header_length: Option<usize>) -> Self {
-        let body: Pieces = body.into_iter().collect();
+        let body = body.into_iter().collect::<Pieces>().joined_if_many();
         Self { length: body.len(), body, header_length, ..Self::default() }
     }
 
@@ -181,7 +182,7 @@ impl<A> Drop for Caller<A> {
 }
 
 /// Has `model` answer a body: `read` makes tensors of it, going through `effort` of its bytes, and `print` the answer of the
-/// outputs. A compressed body is a worker's, however small it is: nobody knows what it grows to.
+/// outputs.
 pub(super) async fn ask<A: Send + Sync + 'static>(
     model: &Served,
     call: Call,
@@ -215,7 +216,7 @@ where
     R: FnOnce(&Model, &Bytes) -> Result<Asked<A>, Error> + Send + 'static,
     P: FnOnce(&Model, &Exchange<A>, Vec<Tensor>) -> Result<T, Error> + Send + 'static,
 {
-    let here = effort <= SMALL && !call.is_packed();
+    let here = call.is_read_here(effort);
     let (exchange, caller) = Exchange::new();
     let read = {
         let (model, exchange) = (Arc::clone(&model.model), Arc::clone(&exchange));
@@ -232,7 +233,7 @@ where
         call.deadline = timeout.map_or(call.deadline, |timeout| timeout.min(call.deadline));
         Inputs::Ready(tensors)
     } else {
-        Inputs::Later { prepare: Box::new(read), rows: 1 }
+        Inputs::Later(Box::new(read))
     };
     let print = {
         let model = Arc::clone(&model.model);
@@ -253,7 +254,7 @@ pub(super) async fn with_body<T: Send + 'static>(
     body: Bytes,
     work: impl FnOnce(Bytes) -> Result<T, Error> + Send + 'static,
 ) -> Result<(T, Work), Error> {
-    if body.len() <= SMALL && !call.is_packed() {
+    if call.is_read_here(body.len()) {
         return Ok((work(body)?, Work::default()));
     }
     let (exchange, _caller) = Exchange::<()>::new();

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use http::{Extensions, HeaderMap, HeaderValue, header};
 use predictd_protocol::excerpt::excerpt;
+use std::sync::OnceLock;
 
 /// Smaller answers go as they are: with their head they fill one packet of a network either way, and what is saved is less
 /// than what the client pays to unpack it.
@@ -246,6 +247,37 @@ pub(super) fn mark(headers: &mut HeaderMap, length: usize, coding: Option<Coding
     }
     if coding.is_some() || varies(length) {
         headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+}
+
+/// A body that never changes, compressed no more than once in each way.
+pub(super) struct Constant {
+    body: Bytes,
+    gzip: OnceLock<Option<Bytes>>,
+    deflate: OnceLock<Option<Bytes>>,
+}
+
+impl Constant {
+    pub(super) const fn new(body: &'static str) -> Self {
+        Self { body: Bytes::from_static(body.as_bytes()), gzip: OnceLock::new(), deflate: OnceLock::new() }
+    }
+
+    /// It, as a client likes it best.
+    pub(super) fn answer(&self, accepted: Accepted) -> Response {
+        let packed = accepted.coding.and_then(|coding| {
+            let place = match coding {
+                Coding::Gzip => &self.gzip,
+                Coding::Deflate => &self.deflate,
+            };
+            let pack = || Some(accepted.pack(&self.body.clone().into(), || true)?.1.into());
+            Some((coding, place.get_or_init(pack).clone()?))
+        });
+        let (coding, body) =
+            packed.map_or((None, self.body.clone()), |(coding, packed)| (Some(coding), packed));
+        let mut response = Response::new(body.into());
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        mark(response.headers_mut(), self.body.len(), coding);
+        response
     }
 }
 

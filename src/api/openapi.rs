@@ -1,13 +1,16 @@
 //! The public interface, told to machines and people: `openapi.yaml`, served as JSON.
 
-use http::header;
+use super::encoding::{Accepted, Constant};
+use axum::response::Response;
+use http::HeaderMap;
 
 /// What build.rs makes of it.
 const DOCUMENT: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
 
 /// `GET /openapi.json`
-pub(super) async fn document() -> ([(header::HeaderName, &'static str); 1], &'static str) {
-    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT)
+pub(super) async fn document(headers: HeaderMap) -> Response {
+    static BODY: Constant = Constant::new(DOCUMENT);
+    BODY.answer(Accepted::of(&headers))
 }
 
 #[cfg(test)]

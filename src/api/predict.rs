@@ -5,7 +5,7 @@ mod results;
 
 use super::{
     AppState,
-    ask::{Answer, Asked, Call, SMALL, ask},
+    ask::{Answer, Asked, Call, ask},
     error::Error,
 };
 use crate::{recipe, serving::Model};
@@ -55,16 +55,10 @@ pub(super) async fn predict(
         return form::predict(&model, call, body, boundary, app.pixels(), top_k).await;
     }
     let mut kind = Kind::of(&content_type)?;
-    if body.len() <= SMALL && !call.is_packed() {
+    if call.is_read_here(body.len()) {
         kind = kind.or_sniffed(&model, &body)?;
     }
-    let effort = match kind {
-        // A small picture may be a large one, packed well.
-        Kind::Image => usize::MAX,
-        // Numbers that are bytes are only looked at.
-        Kind::Raw if !model.goes_through_bytes() => 0,
-        Kind::Raw | Kind::Json | Kind::Unsaid => body.len(),
-    };
+    let effort = kind.effort(&model, &body);
     let pixels = app.pixels();
     let read = move |model: &Model, body: &Bytes| {
         rows(
@@ -131,21 +125,31 @@ impl Kind {
         }
     }
 
+    /// How many bytes are gone through to make tensors of such a body.
+    fn effort(self, model: &Model, body: &[u8]) -> usize {
+        match self {
+            // A small picture may be a large one, packed well.
+            Self::Image => usize::MAX,
+            // Numbers that are bytes are only looked at.
+            Self::Raw if !model.goes_through_bytes() => 0,
+            Self::Raw | Self::Json | Self::Unsaid => body.len(),
+        }
+    }
+
     /// Looks at the body where nothing was said of it.
     fn or_sniffed(self, model: &Model, body: &[u8]) -> Result<Self, Error> {
         if self != Self::Unsaid {
             return Ok(self);
         }
         let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+        let is_raw = raw_shape(model, body.len()).is_some();
         if recipe::sniff(body).is_some() {
             Ok(Self::Image)
-        } else if matches!(first, Some(b'{' | b'[')) && predict::is_json(body) {
+        // What can be nothing else was meant to be JSON: reading it as such says what is wrong.
+        } else if matches!(first, Some(b'{' | b'[')) && (!is_raw || predict::is_json(body)) {
             Ok(Self::Json)
-        } else if raw_shape(model, body.len()).is_some() {
+        } else if is_raw {
             Ok(Self::Raw)
-        } else if matches!(first, Some(b'{' | b'[')) {
-            // It was meant to be JSON: reading it as such says what is wrong.
-            Ok(Self::Json)
         } else {
             Err(Error::MediaType(format!(
                 "the body is neither an image, nor JSON, nor rows of model '{}'; say what it is by Content-Type",

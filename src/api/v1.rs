@@ -118,7 +118,7 @@ fn status(model: &Served, versions: &[Arc<Served>]) -> Result<Response, Error> {
 
 fn read(model: &Model, body: &Bytes) -> Result<Asked<Format>, Error> {
     let request = v1::parse(body, &model.engine.signature().inputs).map_err(|error| match error {
-        v1::Error::Unknown { name, .. } => model.unknown_input(&name).into(),
+        v1::Error::Unknown(name) => model.unknown_input(&name).into(),
         error => Error::bad_request(model, error),
     })?;
     Ok(Asked { inputs: model.arrange(request.inputs)?, timeout: None, wanted: request.format })

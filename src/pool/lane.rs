@@ -35,13 +35,8 @@ pub struct Order<E> {
 pub enum Inputs<E> {
     /// Here they are.
     Ready(Vec<Tensor>),
-    /// A worker has to make them.
-    Later {
-        /// How.
-        prepare: Box<dyn FnOnce() -> Result<Prepared, E> + Send>,
-        /// What they are guessed to have, until they are there.
-        rows: usize,
-    },
+    /// A worker has to make them. Until they are there, they count as one row.
+    Later(Box<dyn FnOnce() -> Result<Prepared, E> + Send>),
 }
 
 /// What a worker has made of a request's body.
@@ -95,14 +90,14 @@ impl Lane {
         F: FnOnce(Vec<Tensor>) -> Result<T, E> + Send + 'static,
     {
         let Order { request, deadline, inputs } = order;
-        let (prepare, rows, tensors) = match inputs {
-            Inputs::Ready(tensors) => (None, 1, Some(tensors)),
-            Inputs::Later { prepare, rows } => (Some(prepare), rows.max(1), None),
+        let (prepare, tensors) = match inputs {
+            Inputs::Ready(tensors) => (None, Some(tensors)),
+            Inputs::Later(prepare) => (Some(prepare), None),
         };
         let now = Instant::now();
         let slot = Arc::new(Slot::new(Arc::clone(&self.statistics), now));
         let work = Request { prepare, finish: Some(finish), slot: Arc::clone(&slot) };
-        self.queue(request, now, deadline, rows, tensors, work, slot)
+        self.queue(request, now, deadline, tensors, work, slot)
     }
 
     /// Has a worker do `work` for a request, which is no run of the model. It is counted with the model's requests only where it
@@ -124,16 +119,14 @@ impl Lane {
         let now = Instant::now();
         let slot = Arc::new(Slot::new(Arc::clone(&self.statistics), now));
         let work = Chore { work: Some(work), submitted: now, slot: Arc::clone(&slot) };
-        self.queue(request, now, deadline, 1, None, work, slot)
+        self.queue(request, now, deadline, None, work, slot)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "they are the parts of a job")]
     fn queue<T: Send + 'static, E: Send + 'static>(
         &self,
         request: RequestId,
         now: Instant,
         deadline: Duration,
-        rows: usize,
         tensors: Option<Vec<Tensor>>,
         work: impl Work + 'static,
         slot: Arc<Slot<T, E>>,
@@ -146,7 +139,7 @@ impl Lane {
             request,
             submitted: now,
             deadline: now + deadline,
-            rows,
+            rows: 1,
             prepared: Duration::ZERO,
             work,
             caller: Arc::clone(&slot) as _,

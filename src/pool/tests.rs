@@ -77,7 +77,7 @@ async fn work_gives_its_answer_and_says_where_it_was_done() {
     assert_eq!(outputs, row(7));
     assert!((1..=2).contains(&work.worker));
     assert_eq!(work.batch_rows, 1);
-    let later = Inputs::Later { prepare: Box::new(|| Ok(row(8).into())), rows: 1 };
+    let later = Inputs::Later(Box::new(|| Ok(row(8).into())));
     let ticket = lane.submit(order(later), |outputs| Ok(outputs.len())).unwrap();
     assert_eq!(ticket.await.unwrap().0, 1);
 }
@@ -86,8 +86,7 @@ async fn work_gives_its_answer_and_says_where_it_was_done() {
 async fn what_a_request_does_wrong_is_its_own() {
     let pool = pool(1);
     let lane = lane(&pool, 8, echo);
-    let later =
-        |prepare: fn() -> Result<Prepared, String>| Inputs::Later { prepare: Box::new(prepare), rows: 1 };
+    let later = |prepare: fn() -> Result<Prepared, String>| Inputs::Later(Box::new(prepare));
     let ticket = lane.submit(order(later(|| Err("no".into()))), Ok).unwrap();
     assert_eq!(ticket.await.unwrap_err(), Failure::Work("no".into()));
     let ticket = lane.submit(order(later(|| panic!("on purpose"))), Ok).unwrap();
@@ -253,7 +252,7 @@ async fn a_body_may_ask_for_less_time_once_it_is_read() {
     begins.recv().unwrap();
     let asked = |timeout| {
         let prepare = move || Ok(Prepared { tensors: row(1), timeout: Some(timeout) });
-        lane.submit(order(Inputs::Later { prepare: Box::new(prepare), rows: 1 }), Ok).unwrap()
+        lane.submit(order(Inputs::Later(Box::new(prepare))), Ok).unwrap()
     };
     let (short, long) = (Duration::from_millis(50), Duration::from_secs(3600));
     let (waits, over, more) = (asked(short), asked(Duration::from_nanos(1)), asked(long));
@@ -286,8 +285,7 @@ async fn every_request_is_counted_once_for_what_became_of_it() {
         Ok(inputs.to_vec())
     });
     let count = |reason| lane.statistics().figures().failures(reason).count;
-    let later =
-        |prepare: fn() -> Result<Prepared, String>| Inputs::Later { prepare: Box::new(prepare), rows: 1 };
+    let later = |prepare: fn() -> Result<Prepared, String>| Inputs::Later(Box::new(prepare));
     let rows = |rows, number| vec![Tensor::from_numbers(vec![rows, 1], vec![number; rows]).unwrap()];
     let submit_rows = |rows| lane.submit(order(Inputs::Ready(rows)), Ok).unwrap();
 

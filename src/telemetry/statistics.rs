@@ -26,7 +26,7 @@ struct State {
 }
 
 /// Larger runs, which are of single requests, are kept apart for so many sizes: clients choose these.
-const LARGE_SIZES: usize = 256;
+const LARGE_SIZES: usize = 32;
 
 /// What has been counted, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

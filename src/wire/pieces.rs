@@ -42,8 +42,7 @@ impl Pieces {
     }
 
     /// The bytes in one piece, not copied if they are.
-    #[must_use]
-    pub fn joined(mut self) -> Bytes {
+    fn joined(mut self) -> Bytes {
         if self.0.len() <= 1 {
             return self.0.pop_front().unwrap_or_default();
         }
@@ -52,8 +51,9 @@ impl Pieces {
         all.freeze()
     }
 
-    /// The same, in one piece if there are many.
-    pub(super) fn joined_if_many(self) -> Self {
+    /// The same, in one piece if there are more than are worth to be sent one by one.
+    #[must_use]
+    pub fn joined_if_many(self) -> Self {
         if self.0.len() <= MANY { self } else { self.joined().into() }
     }
 

@@ -1,7 +1,7 @@
 //! A place in a JSON text, moved forward value by value.
 //!
 //! For what serde cannot read: numbers as they are written, at the speed of a tensor, and the words that `/v1` has for
-//! those that are not finite. It allocates for strings with escapes alone, and its recursion is bounded.
+//! those that are not finite, which `/v2` reads too. It allocates for strings with escapes alone, and its recursion is bounded.
 
 use crate::excerpt::Excerpt;
 use std::{borrow::Cow, fmt};

@@ -80,14 +80,6 @@ pub fn read(spec: &TensorSpec, json: &str) -> Result<Tensor, Error> {
     whole(spec.datatype, Dialect::Predict, json)?.finish_for(spec)
 }
 
-/// Reads a list of `datatype` for a tensor of `shape`, nested or flat: the Open Inference Protocol allows both.
-///
-/// # Errors
-/// Where the text is no such list, or does not fit `shape`.
-pub fn read_shaped(datatype: Datatype, json: &str, shape: Vec<usize>) -> Result<Tensor, Error> {
-    whole(datatype, Dialect::OpenInference, json)?.finish_as(shape)
-}
-
 fn whole(datatype: Datatype, dialect: Dialect, json: &str) -> Result<Reader, SyntaxError> {
     let mut cursor = Cursor::new(json);
     let mut reader = Reader::new(datatype, dialect);

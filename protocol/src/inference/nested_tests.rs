@@ -11,6 +11,11 @@ fn read(datatype: Datatype, json: &str) -> Result<Tensor, Error> {
     read_as(datatype, &[], json)
 }
 
+/// As the Open Inference Protocol has a list, nested or flat.
+fn read_shaped(datatype: Datatype, json: &str, shape: Vec<usize>) -> Result<Tensor, Error> {
+    whole(datatype, Dialect::OpenInference, json)?.finish_as(shape)
+}
+
 fn printed(tensor: &Tensor, write: impl FnOnce(&Tensor, &mut Vec<u8>)) -> String {
     let mut output = Vec::new();
     write(tensor, &mut output);

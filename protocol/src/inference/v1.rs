@@ -48,13 +48,8 @@ pub enum Error {
     #[error("the model has {0} inputs, so that they must be named: {{\"name\": value, ...}}")]
     Unnamed(usize),
     /// A name that the model does not have.
-    #[error("the model has no input '{}', only {known}", excerpt(.name))]
-    Unknown {
-        /// What was named.
-        name: String,
-        /// What could be.
-        known: String,
-    },
+    #[error("the model has no input '{}'", excerpt(.0))]
+    Unknown(String),
     /// A row that lacks what others have.
     #[error("instance {row} has no input '{input}', others have")]
     Missing {
@@ -191,8 +186,7 @@ impl<'s> Columns<'s> {
         while cursor.another(&mut first, b'}')? {
             let name = cursor.key()?;
             let Some(at) = self.position(&name) else {
-                let known: Vec<_> = self.specs.iter().map(|spec| format!("'{}'", spec.name)).collect();
-                return Err(Error::Unknown { name: name.into_owned(), known: known.join(", ") });
+                return Err(Error::Unknown(name.into_owned()));
             };
             match self.columns[at].rows {
                 rows if rows > row => return Err(Error::Duplicate(name.into_owned())),

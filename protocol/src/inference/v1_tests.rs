@@ -78,7 +78,7 @@ fn what_is_wrong_is_named() {
         (r#"{"instances":[1]}"#, "the model has 2 inputs, so that they must be named"),
         (r#"{"instances":[{"b64":"YQ=="}]}"#, "the model has 2 inputs"),
         (r#"{"inputs":[1]}"#, "the model has 2 inputs"),
-        (r#"{"instances":[{"y":1}]}"#, "no input 'y', only 'x', 's_bytes'"),
+        (r#"{"instances":[{"y":1}]}"#, "no input 'y'"),
         (r#"{"instances":[{"x":1},{"s_bytes":""}]}"#, "instance 0 has no input 's_bytes'"),
         (r#"{"instances":[{"x":1,"s_bytes":""},{"s_bytes":""}]}"#, "instance 1 has no input 'x'"),
         (r#"{"instances":[{"x":1},{}]}"#, "instance 1 has no input 'x'"),

@@ -7,7 +7,7 @@ use super::super::{
     ask::{self, Answer, Call, Exchange, with_body},
     error::Error,
 };
-use super::{from_image, from_raw, raw_shape, results, rows};
+use super::{Kind, from_image, from_raw, raw_shape, results, rows};
 use crate::{
     recipe,
     serving::{Model, Served},
@@ -23,7 +23,7 @@ use predictd_protocol::{
     },
 };
 use std::{
-    fmt,
+    fmt, mem,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -62,20 +62,23 @@ async fn answer(
     let (files, taking_apart) =
         with_body(model, &mut call, body, move |body| files(&body, &boundary)).await?;
     let gathered = Arc::new(Gathered::new(files.len()));
+    // Many small files are as much to go through as a large one.
+    let effort = files.iter().map(|file| file.kind.effort(model, &file.body)).fold(0, usize::saturating_add);
     let begin = |at: usize, file: &File| {
         let (kind, place) = (file.kind, file.place.clone());
         let (accepted, gathered) = (call.accepted(), Arc::clone(&gathered));
-        let read = move |model: &Model, body: &Bytes| rows(model, kind.read(model, body, pixels)?);
+        let read = move |model: &Model, body: &Bytes| rows(model, read(kind, model, body, pixels)?);
         let print = move |model: &Model, exchange: &Exchange<Option<usize>>, outputs: Vec<Tensor>| {
             let mut results = Vec::new();
             results::print(&mut results, model, *exchange.wanted(), &outputs, top_k)?;
             drop(outputs);
-            let answer =
-                gathered.put(at, results).map(|all| results::end([results::begin(model), all].concat()));
-            Ok(answer.map(|answer| answer.packed(accepted, || exchange.goes_on())))
+            let Some(all) = gathered.put(at, results) else { return Ok(None) };
+            let mut body = results::begin(model);
+            body.extend_from_slice(&all.join(&b','));
+            Ok(Some(results::end(body).packed(accepted, || exchange.goes_on())))
         };
         let call = call.after(begun.elapsed());
-        match ask::begin(model, call, file.body.clone(), kind.effort(model, &file.body), read, print) {
+        match ask::begin(model, call, file.body.clone(), effort, read, print) {
             Ok(done) => Ok(async move { done.await.map_err(|error| place.error(error)) }),
             Err(error) => Err(place.error(error)),
         }
@@ -100,17 +103,10 @@ async fn answer(
     Ok(answer)
 }
 
-/// What is in a file.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Image,
-    /// One row, raw.
-    Row,
-}
-
 /// A file of a form.
 struct File {
     place: Place,
+    /// An image, or one row, raw.
     kind: Kind,
     body: Bytes,
 }
@@ -162,7 +158,7 @@ fn files(body: &Bytes, boundary: &Boundary) -> Result<Vec<File>, Error> {
         if filename.as_deref() == Some("") && body.is_empty() {
             continue;
         }
-        let kind = Kind::of(content_type, &body);
+        let kind = kind_of(content_type, &body);
         let place = Place { number, name, filename: filename.unwrap_or_default() };
         files.push(File { kind: kind.map_err(|error| place.error(error))?, place, body });
     }
@@ -174,51 +170,39 @@ fn files(body: &Bytes, boundary: &Boundary) -> Result<Vec<File>, Error> {
     Ok(files)
 }
 
-impl Kind {
-    /// By content type, or by looking where that says nothing.
-    fn of(content_type: Option<&str>, body: &[u8]) -> Result<Self, Error> {
-        match content_type {
-            Some(image) if image.starts_with("image/") => Ok(Self::Image),
-            None | Some("" | "application/octet-stream") => {
-                Ok(if recipe::sniff(body).is_some() { Self::Image } else { Self::Row })
-            }
-            Some(other) => Err(Error::MediaType(format!(
-                "content type '{}' is not taken in a form; a file is an image or one raw row \
-                 (application/octet-stream)",
-                excerpt(other)
-            ))),
+/// By content type, or by looking where that says nothing.
+fn kind_of(content_type: Option<&str>, body: &[u8]) -> Result<Kind, Error> {
+    match content_type {
+        Some(image) if image.starts_with("image/") => Ok(Kind::Image),
+        None | Some("" | "application/octet-stream") => {
+            Ok(if recipe::sniff(body).is_some() { Kind::Image } else { Kind::Raw })
         }
+        Some(other) => Err(Error::MediaType(format!(
+            "content type '{}' is not taken in a form; a file is an image or one raw row \
+             (application/octet-stream)",
+            excerpt(other)
+        ))),
     }
+}
 
-    fn effort(self, model: &Model, body: &Bytes) -> usize {
-        match self {
-            // A small picture may be a large one, packed well.
-            Self::Image => usize::MAX,
-            // Numbers that are bytes are only looked at.
-            Self::Row if !model.goes_through_bytes() => 0,
-            Self::Row => body.len(),
-        }
+fn read(kind: Kind, model: &Model, body: &Bytes, pixels: u64) -> Result<Vec<Input>, Error> {
+    if kind == Kind::Image {
+        return from_image(model, body, pixels);
     }
-
-    fn read(self, model: &Model, body: &Bytes, pixels: u64) -> Result<Vec<Input>, Error> {
-        if self == Self::Image {
-            return from_image(model, body, pixels);
+    let rows = match raw_shape(model, body.len()) {
+        Some(shape) if model.engine.signature().has_free_rows() => shape[0],
+        Some(_) => 1,
+        None => 0,
+    };
+    let (bytes, name) = (body.len(), &model.name);
+    match rows {
+        1 => from_raw(model, body),
+        0 => {
+            Err(Error::MediaType(format!("{bytes} bytes are neither an image nor one row of model '{name}'")))
         }
-        let rows = match raw_shape(model, body.len()) {
-            Some(shape) if model.engine.signature().has_free_rows() => shape[0],
-            Some(_) => 1,
-            None => 0,
-        };
-        let (bytes, name) = (body.len(), &model.name);
-        match rows {
-            1 => from_raw(model, body),
-            0 => Err(Error::MediaType(format!(
-                "{bytes} bytes are neither an image nor one row of model '{name}'"
-            ))),
-            _ => Err(Error::BadRequest(format!(
-                "{bytes} bytes are {rows} rows of model '{name}', and a file is one"
-            ))),
-        }
+        _ => Err(Error::BadRequest(format!(
+            "{bytes} bytes are {rows} rows of model '{name}', and a file is one"
+        ))),
     }
 }
 
@@ -231,11 +215,11 @@ impl Gathered {
     }
 
     /// Adds those of a file; gives all of them, where it was the last.
-    fn put(&self, at: usize, results: Vec<u8>) -> Option<Vec<u8>> {
+    fn put(&self, at: usize, results: Vec<u8>) -> Option<Vec<Vec<u8>>> {
         let mut gathered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (all, missing) = &mut *gathered;
         all[at] = results;
         *missing -= 1;
-        (*missing == 0).then(|| all.join(&b','))
+        (*missing == 0).then(|| mem::take(all))
     }
 }

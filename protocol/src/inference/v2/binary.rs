@@ -96,7 +96,7 @@ fn strings(mut bytes: Bytes) -> Result<Vec<Bytes>, Error> {
 ///
 /// # Errors
 /// Where the length gives no shape.
-pub fn raw(spec: &TensorSpec, body: &Bytes) -> Result<Tensor, Error> {
+pub(super) fn raw(spec: &TensorSpec, body: &Bytes) -> Result<Tensor, Error> {
     let datatype = spec.datatype;
     let ambiguous = || Error::Ambiguous { datatype, dims: spec.dims() };
     let Some(size) = datatype.size() else {

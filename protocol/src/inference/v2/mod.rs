@@ -6,7 +6,7 @@ mod json;
 mod request;
 mod response;
 
-pub use binary::{Error as BinaryError, raw};
+pub use binary::Error as BinaryError;
 pub use request::{Error, InferRequest, Input, RequestedOutput, parse};
 pub use response::{InferResponse, Output, PrintError, Printed, print};
 

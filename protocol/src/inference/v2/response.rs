@@ -61,12 +61,6 @@ impl Printed {
         (!self.tensors.is_empty()).then_some(self.head.len())
     }
 
-    /// The body's length.
-    #[must_use]
-    pub fn content_length(&self) -> usize {
-        self.head.len() + self.tensors.iter().map(Bytes::len).sum::<usize>()
-    }
-
     /// The body: the head, and the tensors that are large by themselves, not copied.
     #[must_use]
     pub fn into_pieces(self) -> Vec<Bytes> {
