@@ -1,6 +1,6 @@
 # The words to remember; what they do is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test check audit bench fuzz
+.PHONY: help run test check audit bench fuzz deb
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -25,3 +25,6 @@ bench: ## requests/s through nginx, against a server that does nothing; the pool
 
 fuzz: ## every fuzz target for a minute (SECONDS_EACH=600: longer)
 	@scripts/fuzz.sh
+
+deb: ## a Debian package, in target/debian
+	@scripts/deb.sh

@@ -3,11 +3,11 @@
 #
 #     scripts/setup.sh [nginx] [wrk] [curl] [cc] [c++] [make] [shellcheck] [onnxruntime] [models]
 #                      [haproxy] [lighttpd] [apache2] [cgi-fcgi] [uwsgi] [uwsgi_curl] [tritonclient] [perf_analyzer]
-#                      [systemd-analyze] [openapi]
+#                      [systemd-analyze] [openapi] [deb]
 #
 # Commands come by apt-get (through sudo where we are not root), ONNX Runtime by scripts/onnxruntime.py, real models
 # by models/fetch.py into target/models, and uwsgi_curl, tritonclient, perf_analyzer and a validator of OpenAPI by pip
-# into a place of their own, target/tools.
+# and cargo-deb by cargo into a place of their own, target/tools.
 # Exit 69: something is missing and cannot be installed here; the text says why.
 set -euo pipefail
 
@@ -79,6 +79,18 @@ uwsgi-tools==1.1.1 --hash=sha256:7d557c83b1803962ea73c2f19688b0d5e7d212f382d0a1a
 END
 }
 
+# What makes Debian packages.
+install_cargo_deb() {
+    local version=3.8.0 log=$tools/cargo-deb.txt
+    [[ ! -x $tools/cargo-deb/bin/cargo-deb || $("$tools/cargo-deb/bin/cargo-deb" --version) != "cargo-deb $version" ]] || return 0
+    say "cargo install cargo-deb $version into $tools (minutes)"
+    mkdir -p "$tools"
+    # A target folder of its own, so that it is not built with our profiles' settings, and is gone afterwards.
+    CARGO_TARGET_DIR=$tools/cargo-deb/target cargo install --quiet --locked --debug --root "$tools/cargo-deb" "cargo-deb@$version" >"$log" 2>&1 ||
+        { tail -n 20 "$log" >&2; fail "cargo could not install cargo-deb"; }
+    rm -rf "$tools/cargo-deb/target" "$log"
+}
+
 # What tests/FOLDER/requirements.txt names, unless that is there already.
 install_required() {
     local name=$1 wanted=$here/../tests/$2/requirements.txt installed=$tools/$1.txt
@@ -105,6 +117,7 @@ main() {
         apache2) have apache2 || packages+=(apache2-bin) ;;
         uwsgi) have uwsgi || packages+=(uwsgi-core) ;;
         cgi-fcgi) have cgi-fcgi || packages+=(libfcgi-bin) ;;
+        deb) have dpkg-shlibdeps || packages+=(dpkg-dev) ;;
         systemd-analyze) have systemd-analyze || packages+=(systemd) ;;
         uwsgi_curl | tritonclient | perf_analyzer | openapi)
             has_tools || python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
@@ -127,6 +140,7 @@ main() {
         models) "$here/../models/fetch.py" --all --dir "$target/models" >&2 || fail "the models that tests need cannot be had" ;;
         uwsgi_curl) install_uwsgi_curl ;;
         tritonclient) install_required tritonclient clients ;;
+        deb) install_cargo_deb ;;
         openapi) install_required openapi-spec-validator openapi ;;
         perf_analyzer) make_tools && "$here/perf_analyzer.sh" "$tools" ;;
         esac

@@ -5,13 +5,13 @@ set -euo pipefail
 cd "$(dirname "$(dirname "$(readlink -f "$0")")")"
 # A proxy, which setup.sh may need, is not asked for servers of this machine.
 export no_proxy=localhost,127.0.0.1,::1${no_proxy:+,$no_proxy}${NO_PROXY:+,$NO_PROXY}
-tiers=(scripts check front_ends root clients goldens fuzz run)
+tiers=(scripts check front_ends root clients goldens fuzz run package)
 not_run=()
 
 # The scripts themselves.
 tier_scripts() {
     scripts/setup.sh shellcheck
-    shellcheck scripts/*.sh .ci/run
+    shellcheck scripts/*.sh scripts/deb/p*[!l] tests/package/*.sh .ci/run
     # Python as old as what we promise to the client's users.
     python3 - scripts/*.py tests/yardstick/*.py tests/clients/*.py tests/openapi/*.py models/*.py <<'END'
 import ast, sys
@@ -37,14 +37,18 @@ tier_front_ends() {
     fi
 }
 
+# Whether `as_root` works, for a tier that cannot be run otherwise.
+can_be_root() {
+    as_root=()
+    ((EUID == 0)) || as_root=(sudo -n "--preserve-env=CI,ORT_DYLIB_PATH")
+    "${as_root[@]}" true 2>/dev/null || { not_run+=("$1: it takes root, or a sudo that asks for no password"); return 1; }
+}
+
 # The tests of other users, each of whom only root can be.
 tier_root() {
-    local as_root=() runner=() program=${CARGO_TARGET_DIR:-$PWD/target}/debug/predictd
-    if ((EUID)); then
-        as_root=(sudo -n "--preserve-env=CI,ORT_DYLIB_PATH")
-        runner=(--config "target.'cfg(unix)'.runner = '${as_root[*]}'")
-    fi
-    "${as_root[@]}" true 2>/dev/null || { not_run+=("root: it takes root, or a sudo that asks for no password"); return; }
+    local runner=() program=${CARGO_TARGET_DIR:-$PWD/target}/debug/predictd
+    can_be_root root || return 0
+    ((EUID == 0)) || runner=(--config "target.'cfg(unix)'.runner = '${as_root[*]}'")
     scripts/setup.sh onnxruntime
     cargo test ${CI:+--locked} --test server --no-run
     "${as_root[@]}" setpriv --reuid=47110 --regid=47110 --clear-groups test -r "$PWD/Cargo.toml" -a -x "$program" ||
@@ -80,6 +84,19 @@ tier_fuzz() {
 tier_run() {
     scripts/setup.sh curl
     scripts/first_screen.py
+}
+
+# Debian's package, installed over this system but for what that writes.
+tier_package() {
+    can_be_root package || return 0
+    command -v apt-get >/dev/null || { not_run+=("package: this is no Debian"); return; }
+    scripts/setup.sh curl deb
+    rm -rf "${CARGO_TARGET_DIR:-target}/debian"
+    scripts/deb.sh
+    "${as_root[@]}" tests/package/check.sh "${CARGO_TARGET_DIR:-target}"/debian/predictd_*.deb || {
+        (($? == 69)) || return 1
+        not_run+=("package: there can be no overlay of / here")
+    }
 }
 
 main() {

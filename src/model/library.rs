@@ -33,8 +33,8 @@ pub enum LibraryError {
     Unreadable(PathBuf, io::Error),
 }
 
-/// Finds the library: `configured`, else `ORT_DYLIB_PATH`, else beside the program, else in the `lib` beside that, else in
-/// the activated virtual environment.
+/// Finds the library: `configured`, else `ORT_DYLIB_PATH`, else beside the program, else in the `lib` beside that or in our own
+/// folder there, else in the activated virtual environment.
 ///
 /// # Errors
 /// The places that were looked at, or what is wrong with the file found.
@@ -72,7 +72,7 @@ fn folders(program: Option<&Path>, environment: Option<&Path>) -> Vec<PathBuf> {
     let beside = program.and_then(Path::parent);
     if let Some(beside) = beside.filter(deeper).map_or(beside, Path::parent) {
         folders.push(beside.to_owned());
-        folders.extend(beside.parent().map(|above| above.join("lib")));
+        folders.extend(beside.parent().into_iter().flat_map(|above| [above.join("lib"), above.join("lib/predictd")]));
         // A program installed by pip lies in the environment's bin, activated or not.
         folders.extend(beside.parent().into_iter().flat_map(site_packages));
     }
@@ -163,8 +163,8 @@ mod tests {
         let error = find(Some(Path::new("/nowhere/lib.so"))).unwrap_err().to_string();
         assert!(error.contains("/nowhere/lib.so ([onnxruntime] library)"), "{error}");
         let looked = folders(Some(Path::new("/opt/predictd/bin/predictd")), Some(Path::new("/venv")));
-        assert_eq!(looked, [Path::new("/opt/predictd/bin"), Path::new("/opt/predictd/lib")]);
+        assert_eq!(looked, ["/opt/predictd/bin", "/opt/predictd/lib", "/opt/predictd/lib/predictd"].map(Path::new));
         let looked = folders(Some(Path::new("/src/target/debug/examples/handler")), None);
-        assert_eq!(looked, [Path::new("/src/target/debug"), Path::new("/src/target/lib")]);
+        assert_eq!(looked, ["/src/target/debug", "/src/target/lib", "/src/target/lib/predictd"].map(Path::new));
     }
 }
