@@ -72,7 +72,9 @@ fn folders(program: Option<&Path>, environment: Option<&Path>) -> Vec<PathBuf> {
     let beside = program.and_then(Path::parent);
     if let Some(beside) = beside.filter(deeper).map_or(beside, Path::parent) {
         folders.push(beside.to_owned());
-        folders.extend(beside.parent().into_iter().flat_map(|above| [above.join("lib"), above.join("lib/predictd")]));
+        folders.extend(
+            beside.parent().into_iter().flat_map(|above| [above.join("lib"), above.join("lib/predictd")]),
+        );
         // A program installed by pip lies in the environment's bin, activated or not.
         folders.extend(beside.parent().into_iter().flat_map(site_packages));
     }
@@ -163,8 +165,14 @@ mod tests {
         let error = find(Some(Path::new("/nowhere/lib.so"))).unwrap_err().to_string();
         assert!(error.contains("/nowhere/lib.so ([onnxruntime] library)"), "{error}");
         let looked = folders(Some(Path::new("/opt/predictd/bin/predictd")), Some(Path::new("/venv")));
-        assert_eq!(looked, ["/opt/predictd/bin", "/opt/predictd/lib", "/opt/predictd/lib/predictd"].map(Path::new));
+        assert_eq!(
+            looked,
+            ["/opt/predictd/bin", "/opt/predictd/lib", "/opt/predictd/lib/predictd"].map(Path::new)
+        );
         let looked = folders(Some(Path::new("/src/target/debug/examples/handler")), None);
-        assert_eq!(looked, ["/src/target/debug", "/src/target/lib", "/src/target/lib/predictd"].map(Path::new));
+        assert_eq!(
+            looked,
+            ["/src/target/debug", "/src/target/lib", "/src/target/lib/predictd"].map(Path::new)
+        );
     }
 }
