@@ -25,6 +25,24 @@ pub struct Listening {
     pub backlog: u32,
 }
 
+/// A socket that listens, to be asked after by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inode {
+    /// Of a Unix socket.
+    Unix(u64),
+    /// Of another.
+    Tcp(u64),
+}
+
+/// How long the queue of a socket is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Connections that wait to be accepted.
+    pub waiting: u32,
+    /// How many may.
+    pub backlog: u32,
+}
+
 /// Where a socket listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum At {
@@ -52,13 +70,7 @@ const IPPROTO_TCP: u8 = 6;
 /// # Errors
 /// Where the kernel does not tell.
 pub fn unix() -> io::Result<Vec<Listening>> {
-    let mut request = vec![AF_UNIX, 0, 0, 0];
-    request.extend((1u32 << LISTEN).to_ne_bytes());
-    request.extend(0u32.to_ne_bytes());
-    // Name and length of the queue.
-    request.extend((1u32 | 16).to_ne_bytes());
-    request.extend([0xff; 8]);
-    dump(&request, unix_entry)
+    dump(&unix_request(0), unix_entry)
 }
 
 /// All listening TCP sockets of this network namespace.
@@ -76,17 +88,54 @@ pub fn tcp() -> io::Result<Vec<Listening>> {
     Ok(all)
 }
 
-/// Asks, and reads what comes until the end.
+/// How long the queue of each of these is, where the kernel tells. It is asked after the Unix sockets one by one, since listing
+/// them would go through all that there are, connections too; of TCP it has a table of those that listen. Blocks, for tens of
+/// microseconds.
+#[must_use]
+pub fn depths(sockets: &[Inode]) -> Vec<Option<Depth>> {
+    let is_tcp = |socket: &Inode| matches!(socket, Inode::Tcp(_));
+    let listed = if sockets.iter().any(is_tcp) { tcp().unwrap_or_default() } else { Vec::new() };
+    let depth = |socket: &Inode| {
+        let found = match socket {
+            Inode::Unix(inode) => unix_by(*inode).ok()??,
+            Inode::Tcp(inode) => listed.iter().find(|listening| listening.inode == *inode)?.clone(),
+        };
+        Some(Depth { waiting: found.waiting, backlog: found.backlog })
+    };
+    sockets.iter().map(depth).collect()
+}
+
+/// The Unix socket of that number.
+fn unix_by(inode: u64) -> io::Result<Option<Listening>> {
+    let inode = u32::try_from(inode).map_err(io::Error::other)?;
+    ask(&unix_request(inode), REQUEST, unix_entry).map(|found| found.into_iter().next())
+}
+
+/// For all that listen, or the one of that number.
+fn unix_request(inode: u32) -> Vec<u8> {
+    let mut request = vec![AF_UNIX, 0, 0, 0];
+    request.extend((1u32 << LISTEN).to_ne_bytes());
+    request.extend(inode.to_ne_bytes());
+    // Name and length of the queue.
+    request.extend((1u32 | 16).to_ne_bytes());
+    request.extend([0xff; 8]);
+    request
+}
+
 fn dump(request: &[u8], entry: fn(&[u8]) -> Option<Listening>) -> io::Result<Vec<Listening>> {
-    let flags = SocketFlags::CLOEXEC;
-    let protocol = Some(netlink::SOCK_DIAG);
-    let socket = net::socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, protocol)?;
+    ask(request, REQUEST | DUMP, entry)
+}
+
+/// Asks, and reads what comes until the end; without `DUMP` that is one message.
+fn ask(request: &[u8], flags: u16, entry: fn(&[u8]) -> Option<Listening>) -> io::Result<Vec<Listening>> {
+    let (closed, protocol) = (SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG));
+    let socket = net::socket_with(AddressFamily::NETLINK, SocketType::DGRAM, closed, protocol)?;
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(Duration::from_secs(2)))?;
     let mut message = Vec::new();
     let length = u32::try_from(16 + request.len()).map_err(io::Error::other)?;
     message.extend(length.to_ne_bytes());
     message.extend(DUMP_BY_FAMILY.to_ne_bytes());
-    message.extend((REQUEST | DUMP).to_ne_bytes());
+    message.extend(flags.to_ne_bytes());
     message.extend([0; 8]);
     message.extend(request);
     net::send(&socket, &message, SendFlags::empty())?;
@@ -105,6 +154,9 @@ fn dump(request: &[u8], entry: fn(&[u8]) -> Option<Listening>) -> io::Result<Vec
                 _ => found.extend(entry(body)),
             }
             rest = after;
+        }
+        if flags & DUMP == 0 {
+            return Ok(found);
         }
     }
 }
@@ -160,6 +212,7 @@ mod tests {
     use std::{
         net::{TcpListener, TcpStream},
         os::{
+            fd::AsFd,
             linux::net::SocketAddrExt,
             unix::net::{SocketAddr as UnixAddress, UnixListener, UnixStream},
         },
@@ -175,6 +228,25 @@ mod tests {
         let _connections = [UnixStream::connect(&path).unwrap(), UnixStream::connect(&path).unwrap()];
         assert_eq!(find().waiting, 2);
         assert!(find().backlog > 0 && find().inode > 0);
+    }
+
+    #[test]
+    fn a_queue_is_found_by_its_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let inode = |fd: &dyn AsFd| rustix::fs::fstat(fd.as_fd()).unwrap().st_ino;
+        let sockets = [Inode::Unix(inode(&listener)), Inode::Tcp(inode(&tcp)), Inode::Unix(1), Inode::Tcp(1)];
+        let waiting = || depths(&sockets).into_iter().map(|depth| depth.map(|depth| depth.waiting));
+        assert!(waiting().eq([Some(0), Some(0), None, None]));
+        let _waiting = (
+            UnixStream::connect(&path).unwrap(),
+            UnixStream::connect(&path).unwrap(),
+            TcpStream::connect(tcp.local_addr().unwrap()).unwrap(),
+        );
+        assert!(waiting().eq([Some(2), Some(1), None, None]));
+        assert!(depths(&sockets)[0].unwrap().backlog > 0);
     }
 
     #[test]

@@ -11,4 +11,5 @@ pub mod signals;
 pub mod socket;
 pub mod systemd;
 pub mod upgrade;
+pub mod usage;
 pub mod users;
