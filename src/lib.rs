@@ -36,6 +36,7 @@ use std::{sync::Arc, time::Duration};
 use telemetry::{
     logging,
     phase::{Life, Phase},
+    traffic::Traffic,
 };
 
 /// Loads the models that `config` names and starts the workers, as `predictd serve` does. Blocks for as long as that takes.
@@ -78,7 +79,9 @@ pub async fn serve<H: Handler>(listener: Listener, service: H) -> std::io::Resul
     let life = Life::begin(Phase::Ready, Box::new(|_, _| {}));
     let drain = wire::Drain::of(&life);
     tracing::info!(listen = %listener.address(), "listening");
-    let serving = tokio::spawn(wire::serve(listener, service, limits.into(), connections.clone(), drain));
+    let traffic = Traffic::default();
+    let serving =
+        tokio::spawn(wire::serve(listener, service, traffic, limits.into(), connections.clone(), drain));
     let signal = signals.next().await;
     life.enter(Phase::Draining, &format!("{}: answering what was accepted", signal.name()));
     let drained = async {

@@ -11,7 +11,7 @@ pub use life::{Ending, Stage, serve};
 pub use live::Live;
 
 use crate::{
-    api::App,
+    api::{App, Front},
     config::Config,
     model::{
         library,
@@ -134,7 +134,8 @@ impl Prepared {
             Ok(_) => {}
             Err(refusal) => return Err(LoadError::Refused(refusal.clone()).into()),
         }
-        Ok(App::new(models, pool, loader, Arc::clone(&live.pixels), life))
+        let front = Front::new(live.traffic.clone(), live.connections.clone(), live.limits.clone());
+        Ok(App::new(models, pool, loader, Arc::clone(&live.pixels), life, front))
     }
 
     /// The workers there will be, in words.

@@ -8,12 +8,14 @@ mod health;
 mod model_config;
 mod openapi;
 mod predict;
+mod snapshot;
 mod statistics;
 mod v1;
 mod v2;
 
 pub use encoding::CodingError;
 pub use error::Error;
+pub use snapshot::{Door, Front};
 
 use crate::{
     pool::{Inputs, Pool},
@@ -46,14 +48,23 @@ pub struct App {
     pixels: Arc<AtomicU64>,
     /// Of the server that this is part of.
     life: Life,
+    /// Where its requests come from.
+    pub front: Front,
 }
 
 impl App {
     /// An application over `models`, which come by `loader` and are run by `pool`, in a server of that `life`. A picture may
     /// have so many pixels.
     #[must_use]
-    pub fn new(models: Models, pool: Arc<Pool>, loader: Loader, pixels: Arc<AtomicU64>, life: Life) -> Self {
-        Self { models, pool, loader, pixels, life }
+    pub fn new(
+        models: Models,
+        pool: Arc<Pool>,
+        loader: Loader,
+        pixels: Arc<AtomicU64>,
+        life: Life,
+        front: Front,
+    ) -> Self {
+        Self { models, pool, loader, pixels, life, front }
     }
 
     /// Has configuration and models read again, on a task of its own: whoever asked need not wait for it.
@@ -120,6 +131,12 @@ fn described() -> Vec<(&'static str, MethodRouter<App>)> {
         ("/v1/models/{model}/versions/{version}/metadata", told(get(v1::metadata))),
         ("/v1/models/{model}/labels/{label}", any(v1::label)),
     ]
+}
+
+/// The templates of their paths.
+#[must_use]
+pub fn paths() -> Vec<&'static str> {
+    described().into_iter().map(|(path, _)| path).collect()
 }
 
 /// What answers all of them.

@@ -29,15 +29,33 @@ pub(super) struct Crew {
     threads: Vec<Option<Thread>>,
     /// Threads that have a place: all but those whose run is slow.
     placed: usize,
+    /// What spares did that have left.
+    former: Done,
 }
 
 /// One thread of the pool.
 #[derive(Debug, Default)]
-struct Thread {
-    id: Option<ThreadId>,
-    run: Option<Run>,
+pub(super) struct Thread {
+    pub id: Option<ThreadId>,
+    pub run: Option<Run>,
     /// It stands in for another, and ends when that one is back.
-    spare: bool,
+    pub spare: bool,
+    pub done: Done,
+}
+
+/// What a thread has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Runs of models.
+    pub runs: u64,
+    /// Their rows.
+    pub rows: u64,
+    /// Of the runs, those that failed or panicked.
+    pub failed: u64,
+    /// Bodies that it made tensors of, and chores.
+    pub prepared: u64,
+    /// How long it was at all that.
+    pub busy: Duration,
 }
 
 /// What a thread is doing.
@@ -48,6 +66,7 @@ pub(super) struct Run {
     pub begun: Instant,
     /// Or only makes tensors for it.
     pub runs_model: bool,
+    pub rows: usize,
     pub interrupt: Arc<Interrupt>,
     pub parts: Vec<Part>,
     pub slow: bool,
@@ -98,7 +117,12 @@ pub(super) enum Unstuck {
 
 impl Crew {
     pub(super) fn new(places: usize) -> Self {
-        Self { places, threads: (0..places).map(|_| Some(Thread::default())).collect(), placed: places }
+        Self {
+            places,
+            threads: (0..places).map(|_| Some(Thread::default())).collect(),
+            placed: places,
+            former: Done::default(),
+        }
     }
 
     fn thread(&mut self, worker: WorkerNumber) -> &mut Thread {
@@ -118,6 +142,11 @@ impl Crew {
     /// What a worker is at.
     pub(super) fn run(&self, worker: WorkerNumber) -> Option<&Run> {
         self.threads[worker - 1].as_ref()?.run.as_ref()
+    }
+
+    /// A worker has done so much.
+    pub(super) fn count(&mut self, worker: WorkerNumber, done: Done) {
+        self.thread(worker).done.add(done);
     }
 
     /// A worker has done its task; a slow one has its place back, which a spare will notice.
@@ -140,7 +169,9 @@ impl Crew {
     /// A thread ends, or could not be started.
     pub(super) fn leave(&mut self, worker: WorkerNumber) {
         self.placed -= 1;
-        self.threads[worker - 1] = None;
+        if let Some(thread) = self.threads[worker - 1].take() {
+            self.former.add(thread.done);
+        }
     }
 
     /// Threads that have not left.
@@ -160,6 +191,16 @@ impl Crew {
     /// Every task.
     pub(super) fn runs(&self) -> impl Iterator<Item = &Run> {
         self.threads.iter().flatten().filter_map(|thread| thread.run.as_ref())
+    }
+
+    /// Every thread that has not left.
+    pub(super) fn threads(&self) -> impl Iterator<Item = (WorkerNumber, &Thread)> {
+        self.threads.iter().enumerate().filter_map(|(at, thread)| Some((at + 1, thread.as_ref()?)))
+    }
+
+    /// What those did that have left.
+    pub(super) fn former(&self) -> Done {
+        self.former
     }
 
     /// So many runs have become slow: gives the numbers of the spares that take their places.
@@ -189,6 +230,16 @@ impl Crew {
     }
 }
 
+impl Done {
+    pub(super) fn add(&mut self, more: Self) {
+        self.runs += more.runs;
+        self.rows += more.rows;
+        self.failed += more.failed;
+        self.prepared += more.prepared;
+        self.busy += more.busy;
+    }
+}
+
 impl Run {
     /// A task for the callers of `jobs`.
     pub(super) fn new<'a>(
@@ -198,13 +249,16 @@ impl Run {
         runs_model: bool,
         now: Instant,
     ) -> Self {
+        let mut rows = 0;
+        let parts = jobs.inspect(|job| rows += job.rows).map(Part::of).collect();
         Self {
             lane,
             name: Arc::clone(name),
             begun: now,
             runs_model,
             interrupt: Arc::new(Interrupt::default()),
-            parts: jobs.map(Part::of).collect(),
+            parts,
+            rows,
             slow: false,
             terminated: None,
             stuck: false,

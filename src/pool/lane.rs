@@ -1,7 +1,7 @@
 //! Where requests for one model come in, and the claims to their answers that go out.
 
 use super::{
-    Batching, Rejected, Shared,
+    Batching, Rejected, Shared, Standing, Waiting,
     chore::Chore,
     crew::LaneId,
     job::{Job, JobId, Request, Work},
@@ -167,6 +167,12 @@ impl Lane {
     #[must_use]
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
+    }
+
+    /// What there was of its requests when `standing` was taken.
+    #[must_use]
+    pub fn in_standing(&self, standing: &Standing) -> Waiting {
+        standing.queues.get(&self.id).copied().unwrap_or_default()
     }
 
     /// Requests that wait.

@@ -33,9 +33,11 @@ mod ticket;
 mod watchdog;
 mod worker;
 
+pub use crew::Done;
 pub use lane::{Inputs, Lane, Order, Prepared, Ticket};
 pub use pulse::Pulse;
 pub use queue::Batching;
+pub use schedule::{Activity, Rejections, Standing, Waiting, Worker};
 
 use crate::{
     model::engine::Engine,
@@ -177,6 +179,18 @@ impl Pool {
     #[must_use]
     pub fn workers(&self) -> usize {
         self.shared.options.workers.len()
+    }
+
+    /// How everything stands. Blocks for as long as the pool's own lock is held.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.shared.monitor.lock().standing()
+    }
+
+    /// The core that a worker is pinned to, the first if there are several.
+    #[must_use]
+    pub fn core(&self, worker: usize) -> Option<CpuId> {
+        self.shared.options.workers.get(worker.checked_sub(1)?)?.first().copied()
     }
 
     /// Waits until so many runs are stuck that the process should end; gives the reason.

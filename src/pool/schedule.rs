@@ -2,11 +2,14 @@
 //!
 //! Time is an argument; there are no threads here. What is to be done outside of the lock comes out as [`Event`]s.
 
+mod standing;
 mod tick;
+
+pub use standing::{Activity, Rejections, Standing, Waiting, Worker};
 
 use super::{
     Rejected,
-    crew::{Crew, Ended, LaneId, Part, Report, Run, Unstuck, WorkerNumber},
+    crew::{Crew, Done, Ended, LaneId, Part, Report, Run, Unstuck, WorkerNumber},
     job::{Job, JobId},
     monitor::State,
     outcome::{Caller, Failed},
@@ -51,6 +54,7 @@ pub(super) struct Schedule {
     stopped: bool,
     next_id: u64,
     given_up: GivenUp,
+    rejected: Rejections,
 }
 
 /// What nobody needs any more. It may be gigabytes, and is dropped with the lock released.
@@ -133,6 +137,7 @@ impl Schedule {
             stopped: false,
             next_id: 0,
             given_up: GivenUp::default(),
+            rejected: Rejections::default(),
         }
     }
 
@@ -196,6 +201,7 @@ impl Schedule {
             Ok(to) => to,
             Err(why) => {
                 self.given_up.withdrawn.push((job, inputs.unwrap_or_default()));
+                self.rejected.count(&why);
                 return Err(why);
             }
         };
@@ -338,6 +344,11 @@ impl Schedule {
         let caller = Arc::clone(&job.caller);
         self.given_up.withdrawn.push((job, inputs));
         (caller, why)
+    }
+
+    /// A worker has done so much.
+    pub(super) fn count(&mut self, worker: WorkerNumber, done: Done) {
+        self.crew.count(worker, done);
     }
 
     /// A worker has done its task.

@@ -2,7 +2,7 @@
 
 use super::{
     Prepared, Shared, Timing, batch,
-    crew::{Ended, Unstuck, WorkerNumber},
+    crew::{Done, Ended, Unstuck, WorkerNumber},
     job::{Job, Ran},
     outcome::Failed,
     queue::{Ready, Task},
@@ -44,11 +44,12 @@ fn live(shared: &Arc<Shared>, number: WorkerNumber) {
     }
     shared.monitor.lock().introduce(number, process::current_thread());
     while let Some(assignment) = next(shared, number) {
-        let lane = Arc::clone(&assignment.lane);
-        work(shared, number, assignment);
+        let (lane, begun) = (Arc::clone(&assignment.lane), assignment.begun);
+        let done = work(shared, number, assignment);
         let ended = {
-            let mut schedule = shared.monitor.lock();
-            let ended = schedule.end(number, Instant::now());
+            let (mut schedule, now) = (shared.monitor.lock(), Instant::now());
+            schedule.count(number, Done { busy: now - begun, ..done });
+            let ended = schedule.end(number, now);
             if schedule.is_crowded() {
                 schedule.wake_all();
             }
@@ -114,12 +115,18 @@ fn next(shared: &Shared, number: WorkerNumber) -> Option<Assignment> {
     }
 }
 
-fn work(shared: &Shared, number: WorkerNumber, assignment: Assignment) {
+fn work(shared: &Shared, number: WorkerNumber, assignment: Assignment) -> Done {
     let Assignment { task, lane, engine, interrupt, begun, .. } = assignment;
     match task {
-        Task::Prepare(job) => prepare(shared, number, &lane, job, begun),
+        Task::Prepare(job) => {
+            prepare(shared, number, &lane, job, begun);
+            Done { prepared: 1, ..Done::default() }
+        }
         Task::Run(batch) => {
-            Running { number, lane: &lane, engine: &*engine, interrupt: &interrupt }.run(batch, begun);
+            let (engine, interrupt) = (&*engine, &*interrupt);
+            let mut running = Running { number, lane: &lane, engine, interrupt, done: Done::default() };
+            running.run(batch, begun);
+            running.done
         }
     }
 }
@@ -155,6 +162,7 @@ struct Running<'a> {
     lane: &'a str,
     engine: &'a dyn Engine,
     interrupt: &'a Interrupt,
+    done: Done,
 }
 
 /// Why a run gave nothing.
@@ -165,7 +173,7 @@ enum Trouble {
 }
 
 impl Running<'_> {
-    fn run(&self, mut batch: Vec<Ready>, begun: Instant) {
+    fn run(&mut self, mut batch: Vec<Ready>, begun: Instant) {
         batch.retain(|ready| ready.job.caller.is_open());
         if batch.len() <= 1 {
             return batch.into_iter().for_each(|ready| self.run_alone(ready, begun));
@@ -173,13 +181,13 @@ impl Running<'_> {
         let inputs: Vec<&[Tensor]> = batch.iter().map(|ready| &ready.inputs[..]).collect();
         debug_assert!(inputs.iter().all(|other| other.len() == inputs[0].len()), "alike requests");
         let joined = batch::join(&inputs);
+        let rows: Vec<usize> = batch.iter().map(|ready| ready.job.rows).collect();
         let start = Instant::now();
-        let result = self.attempt(&joined);
+        let result = self.attempt(&joined, rows.iter().sum());
         drop(joined);
         match result {
             Ok(outputs) => {
                 let end = Instant::now();
-                let rows: Vec<usize> = batch.iter().map(|ready| ready.job.rows).collect();
                 let Some(parts) = batch::split(&outputs, &rows) else {
                     tracing::warn!(
                         model = self.lane,
@@ -200,15 +208,15 @@ impl Running<'_> {
         }
     }
 
-    fn run_each(&self, batch: Vec<Ready>) {
+    fn run_each(&mut self, batch: Vec<Ready>) {
         batch.into_iter().for_each(|ready| self.run_alone(ready, Instant::now()));
     }
 
-    fn run_alone(&self, ready: Ready, begun: Instant) {
+    fn run_alone(&mut self, ready: Ready, begun: Instant) {
         if !ready.job.caller.is_open() {
             return;
         }
-        let result = self.attempt(&ready.inputs);
+        let result = self.attempt(&ready.inputs, ready.job.rows);
         let mut times = Times::new(std::slice::from_ref(&ready), [begun, begun, Instant::now()]);
         let Ready { job, inputs, .. } = ready;
         drop(inputs);
@@ -221,9 +229,11 @@ impl Running<'_> {
         }
     }
 
-    fn attempt(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Trouble> {
+    fn attempt(&mut self, inputs: &[Tensor], rows: usize) -> Result<Vec<Tensor>, Trouble> {
+        self.done.runs += 1;
+        self.done.rows += rows as u64;
         // The engine is used by shared reference and locks what it changes.
-        match catch_unwind(AssertUnwindSafe(|| self.engine.run(inputs, self.interrupt))) {
+        let attempt = match catch_unwind(AssertUnwindSafe(|| self.engine.run(inputs, self.interrupt))) {
             Ok(Ok(outputs)) => Ok(outputs),
             Ok(Err(RunError::Terminated)) => Err(Trouble::Terminated),
             Ok(Err(RunError::Failed(reason))) => Err(Trouble::Failed(reason)),
@@ -236,7 +246,9 @@ impl Running<'_> {
                 );
                 Err(Trouble::Panicked)
             }
-        }
+        };
+        self.done.failed += u64::from(matches!(attempt, Err(Trouble::Failed(_) | Trouble::Panicked)));
+        attempt
     }
 
     fn finish(&self, mut job: Job, outputs: Vec<Tensor>, times: &mut Times) {

@@ -11,7 +11,7 @@ use super::{
     upgrade::Upgrade,
 };
 use crate::{
-    api::{self, App, admin},
+    api::{self, App, Door, admin},
     config::Config,
     model::private,
     os::{
@@ -19,8 +19,8 @@ use crate::{
         signals::{Signal, Signals},
         upgrade::{Handover, Predecessor, Successor},
     },
-    telemetry::{logging, phase::Phase},
-    wire::{self, Connections, Drain, Tally},
+    telemetry::{logging, phase::Phase, traffic::Traffic},
+    wire::{self, Connections, Drain},
 };
 use std::{
     path::PathBuf,
@@ -168,7 +168,6 @@ struct Server<'a> {
     held: Option<Held>,
     pidfile: Option<Pidfile>,
     admin_connections: Connections,
-    tally: Tally,
     serving: JoinSet<()>,
 }
 
@@ -176,7 +175,7 @@ impl<'a> Server<'a> {
     async fn start(live: &'a Live, app: App, stage: Stage, signals: Signals) -> anyhow::Result<Self> {
         let Stage { announcer, sockets, predecessor } = stage;
         let config = live.config();
-        let (tally, admin_connections) = (Tally::default(), Connections::new(ADMIN_CONNECTIONS));
+        let admin_connections = Connections::new(ADMIN_CONNECTIONS);
         let drain = Drain::of(announcer.life());
         let mut serving = JoinSet::new();
         let mut addresses = Vec::new();
@@ -206,16 +205,21 @@ impl<'a> Server<'a> {
             written => written?,
         };
         // Not before: until then it is the process before us that answers, and we may still be ended. Who connects meanwhile waits.
-        let router = tally.count(api::router(app.clone()));
+        let router = api::router(app.clone());
+        let doors = public.iter().map(|listener| Door::of(listener, false));
+        app.front.opened(doors.chain(admin.iter().map(|listener| Door::of(listener, true))));
         for listener in public {
-            let (limits, connections) = (live.limits.clone(), live.connections.clone());
-            let listener = listener.allowing(&live.allowed);
-            serving.spawn(wire::serve(listener, router.clone(), limits, connections, drain.clone()));
+            let (traffic, limits) = (live.traffic.clone(), live.limits.clone());
+            let (connections, listener) = (live.connections.clone(), listener.allowing(&live.allowed));
+            let router = router.clone();
+            serving.spawn(wire::serve(listener, router, traffic, limits, connections, drain.clone()));
         }
         for listener in admin {
             let callers = admin::Callers::of(listener.address(), &config.admin_hosts);
             let (router, limits) = (admin::router(app.clone(), callers), live.admin_limits.clone());
-            serving.spawn(wire::serve(listener, router, limits, admin_connections.clone(), drain.clone()));
+            // Whoever looks at the counts should not change them.
+            let (traffic, connections) = (Traffic::default(), admin_connections.clone());
+            serving.spawn(wire::serve(listener, router, traffic, limits, connections, drain.clone()));
         }
         let (models, addresses) = (app.models.clone(), addresses.join(", "));
         announcer.life().ready(Box::new(move || {
@@ -224,7 +228,7 @@ impl<'a> Server<'a> {
             format!("serving {count} model{plural} on {addresses}")
         }));
         let held = Some(held);
-        Ok(Self { live, app, announcer, signals, held, pidfile, admin_connections, tally, serving })
+        Ok(Self { live, app, announcer, signals, held, pidfile, admin_connections, serving })
     }
 
     /// Does what signals say, until one of them says to end.
@@ -319,7 +323,7 @@ impl<'a> Server<'a> {
 
     /// Answers what was accepted, for as long as it may take; gives up what is left.
     async fn end(mut self, why: &str, relieved: bool) -> Ending {
-        let (begun, before) = (Instant::now(), self.tally.answered());
+        let (begun, before) = (Instant::now(), self.live.traffic.answered());
         let drain = self.live.config().limits.drain;
         self.announcer.extend(drain + 2 * PATIENCE + FAREWELL);
         self.app.loader.close();
@@ -339,8 +343,8 @@ impl<'a> Server<'a> {
             drained = drained => drained.is_ok(),
             signal = second(&mut self.signals, relieved) => return self.cut(signal).await,
         };
-        let cancelled = if drained { 0 } else { self.tally.in_flight() };
-        let answered = self.tally.answered() - before;
+        let cancelled = if drained { 0 } else { self.live.traffic.under_way() };
+        let answered = self.live.traffic.answered() - before;
         if !drained {
             let open = self.open();
             let words = format!("limits.drain = {drain:?} has passed; what is left is cancelled");
@@ -364,7 +368,7 @@ impl<'a> Server<'a> {
 
     /// Ends without waiting for anything.
     async fn cut(mut self, signal: Signal) -> Ending {
-        let cancelled = self.tally.in_flight();
+        let cancelled = self.live.traffic.under_way();
         self.announcer.life().enter(Phase::Cancelling, &format!("{}: not waiting any more", signal.name()));
         self.stop(Duration::ZERO).await;
         self.last_word(format!("cut short by a second signal, {cancelled} requests cancelled"));

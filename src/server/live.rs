@@ -2,12 +2,13 @@
 
 use super::Unavailable;
 use crate::{
+    api,
     config::{Config, Effect},
     os::{
         memory,
         users::{self, UnknownAccount},
     },
-    telemetry::logging,
+    telemetry::{logging, traffic::Traffic},
     wire::{self, AllowedUsers, Budget, Connections, LiveLimits},
 };
 use predictd_protocol::gateway::{
@@ -27,6 +28,7 @@ pub struct Live {
     started: Arc<Config>,
     pub(super) limits: LiveLimits,
     pub(super) connections: Connections,
+    pub(super) traffic: Traffic,
     pub(super) admin_limits: LiveLimits,
     pub(super) pixels: Arc<AtomicU64>,
     pub(super) allowed: AllowedUsers,
@@ -44,6 +46,7 @@ impl Live {
             allowed,
             limits: limits(&config).into(),
             connections: Connections::new(config.limits.connections),
+            traffic: Traffic::of(api::paths()),
             admin_limits: admin_limits(&config).into(),
             pixels: Arc::new(config.limits.pixels.into()),
             config: Arc::new(Mutex::new(Arc::clone(&config))),

@@ -4,12 +4,18 @@ use super::{
     Model,
     load::{Basis, Failure, Made, Version},
 };
-use crate::pool::{Lane, Pool};
+use crate::{
+    pool::{Lane, Pool},
+    telemetry::snapshot::Loads,
+};
 use predictd_protocol::excerpt::excerpt;
 use std::{
     collections::BTreeMap,
     ops::Deref,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
@@ -47,6 +53,8 @@ impl Served {
 #[derive(Clone, Debug, Default)]
 pub struct Models {
     by_name: Arc<RwLock<BTreeMap<String, Entry>>>,
+    loaded: Arc<AtomicU64>,
+    failed: Arc<AtomicU64>,
 }
 
 /// One name.
@@ -121,8 +129,8 @@ pub struct Standing {
     pub since: Instant,
     /// Why it does not answer, or not as it should.
     pub reason: Option<String>,
-    /// Rows that wait for it.
-    pub waiting: usize,
+    /// What answers, if anything does.
+    pub served: Option<Arc<Served>>,
 }
 
 impl Models {
@@ -179,6 +187,13 @@ impl Models {
         lacking.map(|(name, _)| name.clone()).collect()
     }
 
+    /// What became of all that was to be loaded.
+    #[must_use]
+    pub fn loads(&self) -> Loads {
+        let [loaded, failed] = [&self.loaded, &self.failed].map(|count| count.load(Ordering::Relaxed));
+        Loads { loaded, failed }
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<String, Entry>> {
         // Nothing that holds the lock panics half-way.
         self.by_name.read().unwrap_or_else(PoisonError::into_inner)
@@ -231,6 +246,7 @@ impl Models {
 
     /// That came to nothing; what answers goes on.
     pub(super) fn fail(&self, name: &str, failure: &Failure, required: bool) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
         let mut by_name = self.write();
         let entry = by_name.entry(name.to_owned()).or_default();
         let reason = failure.cause.to_string();
@@ -243,7 +259,10 @@ impl Models {
     pub(super) fn publish(&self, name: &str, versions: Vec<Version>, pool: &Pool) {
         let open = |version| match version {
             Version::Kept(served) => served,
-            Version::New(made) => Arc::new(Served::open(*made, pool)),
+            Version::New(made) => {
+                self.loaded.fetch_add(1, Ordering::Relaxed);
+                Arc::new(Served::open(*made, pool))
+            }
         };
         let mut served: Vec<Arc<Served>> = versions.into_iter().map(open).collect();
         served.sort_by_key(|served| served.version);
@@ -299,29 +318,23 @@ impl Entry {
     }
 
     fn standings(&self, name: &str) -> Vec<Standing> {
-        let standing = |version, state, since, reason: Option<String>, waiting| Standing {
-            name: name.to_owned(),
-            version,
-            state,
-            since,
-            reason,
-            waiting,
+        let standing = |version, state, since, reason: Option<String>, served: Option<&Arc<Served>>| {
+            Standing { name: name.to_owned(), version, state, since, reason, served: served.cloned() }
         };
         let answers = self.served.iter().map(|served| {
             let closed = served.lane.closed();
             let state = if closed.is_some() { State::Closed } else { State::Ready };
-            standing(Some(served.version), state, served.since, closed, served.lane.waiting())
+            standing(Some(served.version), state, served.since, closed, Some(served))
         });
         let mut all: Vec<Standing> = answers.collect();
         for (served, since) in &self.leaving {
             // Its successor speaks for the version.
             if all.iter().all(|standing| standing.version != Some(served.version)) {
-                let waiting = served.lane.waiting();
-                all.push(standing(Some(served.version), State::Unloading, *since, None, waiting));
+                all.push(standing(Some(served.version), State::Unloading, *since, None, Some(served)));
             }
         }
         if let Some(since) = self.loading.filter(|_| self.served.is_empty()) {
-            all.push(standing(None, State::Loading, since, None, 0));
+            all.push(standing(None, State::Loading, since, None, None));
         } else if let Some(Failed { version, reason, since }) = self.failed.clone() {
             // What serves in its stead says so.
             let stays = match version {
@@ -334,10 +347,10 @@ impl Entry {
                         format!("as it was before, since the last load failed: {reason}")
                     });
                 }
-                None => all.push(standing(version, State::Unavailable, since, Some(reason), 0)),
+                None => all.push(standing(version, State::Unavailable, since, Some(reason), None)),
             }
         } else if let Some(since) = self.unloaded.filter(|_| all.is_empty()) {
-            all.push(standing(None, State::Unavailable, since, Some("unloaded".into()), 0));
+            all.push(standing(None, State::Unavailable, since, Some("unloaded".into()), None));
         }
         all.sort_by_key(|standing| standing.version);
         all

@@ -1,15 +1,16 @@
 //! The access log: one event a request, on the target `access`.
 
+use super::{
+    RequestId,
+    traffic::{Traffic, UnderWay},
+};
 use bytes::Bytes;
-use http::{Method, Uri, request, response, uri::PathAndQuery};
+use http::{Method, StatusCode, Uri, request, response, uri::PathAndQuery};
 use predictd_protocol::{
     excerpt::{Excerpt, excerpt},
-    gateway::cgi::RemoteAddr,
+    gateway::{cgi::RemoteAddr, detect::Wire},
 };
-use std::{
-    fmt::Display,
-    time::{Duration, Instant},
-};
+use std::{fmt::Display, time::Duration};
 
 /// The target of these events, to be filtered by.
 pub const TARGET: &str = "access";
@@ -32,39 +33,47 @@ pub struct Work {
 }
 
 /// A line begun when its request had arrived. Dropped without [`end`](Self::end), it says that nobody waited for the
-/// answer any more.
+/// answer any more. What is logged here is what is counted: a line for each request, whatever became of it.
 #[derive(Debug)]
 pub(crate) struct Line {
-    wire: &'static str,
+    request: UnderWay,
+    id: RequestId,
     method: Method,
     uri: Uri,
     client: Bytes,
     received: usize,
-    begun: Instant,
     ended: bool,
 }
 
 impl Line {
-    pub(crate) fn begin(wire: &'static str, parts: &request::Parts, received: usize) -> Self {
+    pub(crate) fn begin(
+        traffic: &Traffic,
+        wire: Wire,
+        id: RequestId,
+        parts: &request::Parts,
+        received: usize,
+    ) -> Self {
         let (method, uri) = (parts.method.clone(), parts.uri.clone());
         let client = parts.extensions.get::<RemoteAddr>().map(|addr| addr.0.clone()).unwrap_or_default();
-        Self { wire, method, uri, client, received, begun: Instant::now(), ended: false }
+        let request = traffic.begin(wire, uri.path());
+        Self { request, id, method, uri, client, received, ended: false }
     }
 
-    pub(crate) fn end(&mut self, id: &dyn Display, parts: &response::Parts, sent: usize) {
+    pub(crate) fn end(&mut self, parts: &response::Parts, sent: usize) {
         self.ended = true;
+        let took = self.request.answered(parts.status);
         let work = parts.extensions.get::<Work>().copied().unwrap_or_default();
         tracing::info!(
             target: TARGET,
-            request_id = %id,
-            wire = self.wire,
+            request_id = %self.id,
+            wire = self.request.wire().name(),
             client = %client(&self.client),
             method = %excerpt(self.method.as_str()),
             path = %path(&self.uri),
             status = parts.status.as_u16(),
             received = self.received,
             sent,
-            total_ms = milliseconds(self.begun.elapsed()),
+            total_ms = milliseconds(took),
             queue_ms = milliseconds(work.queue_wait),
             prepare_ms = milliseconds(work.prepare),
             run_ms = milliseconds(work.run),
@@ -78,10 +87,24 @@ impl Drop for Line {
     fn drop(&mut self) {
         if !self.ended {
             let (method, path) = (excerpt(self.method.as_str()), path(&self.uri));
-            let total_ms = milliseconds(self.begun.elapsed());
-            tracing::info!(target: TARGET, wire = self.wire, %method, %path, total_ms, "the client went away");
+            let total_ms = milliseconds(self.request.elapsed());
+            tracing::info!(
+                target: TARGET,
+                request_id = %self.id,
+                wire = self.request.wire().name(),
+                %method,
+                %path,
+                total_ms,
+                "the client went away"
+            );
         }
     }
+}
+
+/// The line of a request that was answered before all of it had been read, so that nothing more is known of it.
+pub(crate) fn refused(traffic: &Traffic, wire: Wire, id: &RequestId, status: StatusCode) {
+    traffic.begin_unread(wire).answered(status);
+    tracing::info!(target: TARGET, request_id = %id, wire = wire.name(), status = status.as_u16());
 }
 
 /// What a front end says that its client's address is: no address is longer.

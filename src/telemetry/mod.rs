@@ -1,10 +1,13 @@
 //! What the server says of itself.
 
 pub mod access;
+pub mod histogram;
 pub mod logging;
 pub mod phase;
 mod request_id;
 mod sink;
+pub mod snapshot;
 pub mod statistics;
+pub mod traffic;
 
 pub use request_id::RequestId;

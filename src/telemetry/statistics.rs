@@ -4,7 +4,7 @@
 //! its caller's, so that those of a run that several shared count fully for each of them, as in Triton
 //! (`extension_statistics.md`); what the runs themselves took is kept by the rows that they had.
 
-use super::access::Work;
+use super::{access::Work, histogram::Histogram};
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
@@ -35,23 +35,30 @@ pub struct Figures {
     pub answered: u64,
     /// Their rows.
     pub rows: u64,
-    /// How long they waited for workers, all together.
-    pub queue_wait: Duration,
+    /// How long they waited for workers.
+    pub queue_wait: Histogram,
     /// How long their tensors took to make and to join.
-    pub prepare: Duration,
+    pub prepare: Histogram,
     /// How long the model ran.
-    pub run: Duration,
+    pub run: Histogram,
     /// How long their answers took to make, from the end of the run.
-    pub finish: Duration,
+    pub finish: Histogram,
     /// Runs that gave an answer.
     pub runs: u64,
     /// These by their rows, few rows first. Where there are more sizes than are kept apart, some runs are missing.
     pub by_rows: Vec<Runs>,
+    /// Of all runs, how many had up to 1, 2, 4, ... 1024 rows; the last are larger.
+    pub sizes: [u64; SIZES],
+    /// The rows of all runs.
+    pub runs_rows: u64,
     /// When there was an answer last.
     pub last: Option<SystemTime>,
     /// By reason.
     failures: [Failures; Reason::ALL.len()],
 }
+
+/// Powers of two, and what is more.
+pub const SIZES: usize = 12;
 
 /// The runs of so many rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -167,11 +174,15 @@ impl Statistics {
         let figures = &mut state.figures;
         figures.answered += 1;
         figures.rows += rows as u64;
-        figures.queue_wait += work.queue_wait;
-        figures.prepare += work.prepare;
-        figures.run += work.run;
-        figures.finish += work.finish;
-        figures.runs += u64::from(!execution.counted);
+        figures.queue_wait.record(work.queue_wait);
+        figures.prepare.record(work.prepare);
+        figures.run.record(work.run);
+        figures.finish.record(work.finish);
+        if !execution.counted {
+            figures.runs += 1;
+            figures.runs_rows += execution.rows as u64;
+            figures.sizes[size(execution.rows)] += 1;
+        }
         if let Some(runs) = figures.runs_of(execution.rows, self.max_rows) {
             runs.finish += finish;
             if !execution.counted {
@@ -207,11 +218,17 @@ impl Statistics {
     }
 }
 
+/// The place of a run of so many rows among the sizes.
+fn size(rows: usize) -> usize {
+    let doublings = rows.clamp(1, 1 << SIZES).next_power_of_two().trailing_zeros();
+    (doublings as usize).min(SIZES - 1)
+}
+
 impl Figures {
     /// How long the requests that were answered took, all together.
     #[must_use]
     pub fn total(&self) -> Duration {
-        self.queue_wait + self.prepare + self.run + self.finish
+        self.queue_wait.sum() + self.prepare.sum() + self.run.sum() + self.finish.sum()
     }
 
     /// Requests that failed for this reason.
@@ -269,12 +286,31 @@ mod tests {
         statistics.answered(2, &work(5, 6, 10, 9), &mut execution, ended + 9 * MS);
         let figures = statistics.figures();
         assert_eq!((figures.answered, figures.rows, figures.runs), (2, 3, 1));
-        assert_eq!((figures.queue_wait, figures.prepare), (6 * MS, 8 * MS));
-        assert_eq!((figures.run, figures.finish), (20 * MS, 13 * MS));
+        assert_eq!((figures.queue_wait.sum(), figures.prepare.sum()), (6 * MS, 8 * MS));
+        assert_eq!((figures.run.sum(), figures.finish.sum()), (20 * MS, 13 * MS));
         assert_eq!(figures.total(), 47 * MS);
         let runs = Runs { rows: 3, count: 1, prepare: 7 * MS, run: 10 * MS, finish: 9 * MS };
         assert_eq!(figures.by_rows, [runs]);
         assert_eq!(figures.failed(), Failures::default());
+    }
+
+    #[test]
+    fn runs_are_told_apart_by_doublings_of_their_rows() {
+        for (rows, expected) in
+            [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (1024, 10), (1025, 11), (1 << 30, 11)]
+        {
+            assert_eq!(size(rows), expected, "{rows}");
+        }
+        let statistics = Statistics::new(8);
+        for rows in [1, 8, 8, 5000] {
+            let now = Instant::now();
+            let mut execution = Execution::new(rows, MS, MS, now);
+            statistics.answered(rows, &work(0, 0, 1, 0), &mut execution, now);
+            statistics.answered(rows, &work(0, 0, 1, 0), &mut execution, now);
+        }
+        let figures = statistics.figures();
+        assert_eq!((figures.sizes, figures.runs_rows), ([1, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1], 5017));
+        assert_eq!(figures.run.count(), 8);
     }
 
     #[test]

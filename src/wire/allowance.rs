@@ -77,7 +77,7 @@ impl Growing {
             // One byte over the limit tells that it is too large.
             let most = usize::try_from(self.limit.saturating_add(1)).unwrap_or(usize::MAX);
             let mut capacity = length.saturating_mul(2).max(STEP).min(most);
-            if self.share.resize(capacity).is_err() {
+            if self.share.try_resize(capacity).is_err() {
                 // Twice as much may be more than it needs.
                 capacity = length.saturating_add(STEP).min(most);
                 self.share.resize(capacity)?;

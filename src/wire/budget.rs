@@ -14,6 +14,7 @@ pub struct Budget(Arc<State>);
 struct State {
     limit: AtomicU64,
     held: AtomicU64,
+    refused: AtomicU64,
 }
 
 /// More would be over the bound.
@@ -25,7 +26,11 @@ impl Budget {
     /// A bound of `limit` bytes.
     #[must_use]
     pub fn new(limit: u64) -> Self {
-        Self(Arc::new(State { limit: AtomicU64::new(limit), held: AtomicU64::new(0) }))
+        Self(Arc::new(State {
+            limit: AtomicU64::new(limit),
+            held: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }))
     }
 
     /// The bound.
@@ -43,6 +48,12 @@ impl Budget {
     #[must_use]
     pub fn held(&self) -> u64 {
         self.0.held.load(Ordering::Relaxed)
+    }
+
+    /// How often there was not enough, ever.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.0.refused.load(Ordering::Relaxed)
     }
 
     /// Nothing yet, of one request or connection.
@@ -64,7 +75,14 @@ impl Share {
     /// # Errors
     /// Where that is more than there is; then it holds what it did.
     pub(super) fn resize(&mut self, bytes: usize) -> Result<(), Exhausted> {
-        let (bytes, State { limit, held }) = (bytes as u64, &*self.budget.0);
+        self.try_resize(bytes).inspect_err(|Exhausted| {
+            self.budget.0.refused.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    /// The same where there is another way: that it did not go is not counted.
+    pub(super) fn try_resize(&mut self, bytes: usize) -> Result<(), Exhausted> {
+        let (bytes, State { limit, held, .. }) = (bytes as u64, &*self.budget.0);
         if let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) {
             let before = held.fetch_add(more, Ordering::Relaxed);
             if before.saturating_add(more) > limit.load(Ordering::Relaxed) {

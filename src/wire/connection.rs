@@ -1,6 +1,14 @@
 //! One connection from its first byte: which wire it speaks, and how it is closed.
 
-use super::{Handler, Limits, LiveLimits, drain::Drain, exchange, fastcgi, http, socket::Socket, uwsgi};
+use super::{
+    Handler, Limits, LiveLimits,
+    drain::Drain,
+    exchange::{self, Exchange},
+    fastcgi, http,
+    socket::Socket,
+    uwsgi,
+};
+use crate::telemetry::traffic::Traffic;
 use bytes::BytesMut;
 use predictd_protocol::gateway::{
     cgi::{self, StatusLine},
@@ -14,22 +22,30 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Serves one connection to its end.
-pub(super) async fn serve<H: Handler>(mut socket: Socket, handler: H, live: LiveLimits, drain: Drain) {
+pub(super) async fn serve<H: Handler>(
+    mut socket: Socket,
+    exchange: Exchange<H>,
+    live: LiveLimits,
+    drain: Drain,
+) {
     let limits = live.now();
     let mut buffer = Vec::new();
-    let (wire, served) =
-        match timeout(limits.head_timeout, first_bytes(&mut socket, &mut buffer, &limits)).await {
-            Ok(Ok(Some(Ok(wire)))) => match wire {
-                Wire::Uwsgi => (wire, uwsgi::serve(socket, buffer, handler, &limits).await),
-                // Boxed, so that the many short connections of uwsgi are not moved about as large as these.
-                Wire::FastCgi => (wire, Box::pin(fastcgi::serve(socket, buffer, handler, live, drain)).await),
-                Wire::Http => (wire, Box::pin(http::serve(socket, buffer, handler, live, drain)).await),
-            },
-            Ok(Ok(Some(Err(stranger)))) => return turn_away(&mut socket, &stranger, &limits).await,
-            // A probe that only connects is no news.
-            Ok(Ok(None)) | Err(_) => return,
-            Ok(Err(error)) => return tracing::debug!("connection lost: {error}"),
-        };
+    let (wire, served) = match timeout(limits.head_timeout, first_bytes(&mut socket, &mut buffer, &limits))
+        .await
+    {
+        Ok(Ok(Some(Ok(wire)))) => match wire {
+            Wire::Uwsgi => (wire, uwsgi::serve(socket, buffer, exchange, &limits).await),
+            // Boxed, so that the many short connections of uwsgi are not moved about as large as these.
+            Wire::FastCgi => (wire, Box::pin(fastcgi::serve(socket, buffer, exchange, live, drain)).await),
+            Wire::Http => (wire, Box::pin(http::serve(socket, buffer, exchange, live, drain)).await),
+        },
+        Ok(Ok(Some(Err(stranger)))) => {
+            return turn_away(&mut socket, &exchange.traffic, &stranger, &limits).await;
+        }
+        // A probe that only connects is no news.
+        Ok(Ok(None)) | Err(_) => return,
+        Ok(Err(error)) => return tracing::debug!("connection lost: {error}"),
+    };
     if let Err(error) = served {
         tracing::debug!(%wire, "connection lost: {error}");
     }
@@ -56,11 +72,11 @@ async fn first_bytes(
 }
 
 /// Says in the log what the peer seems to want, and to a browser or curl that it is wrong here.
-async fn turn_away(socket: &mut Socket, stranger: &Stranger, limits: &Limits) {
+async fn turn_away(socket: &mut Socket, traffic: &Traffic, stranger: &Stranger, limits: &Limits) {
     tracing::warn!("turned away: {stranger}");
     if let Stranger::Closed { wire: Wire::Http, .. } = stranger {
         let (parts, body) =
-            exchange::refusal(Wire::Http, ::http::StatusCode::BAD_REQUEST, &stranger.to_string());
+            exchange::refusal(traffic, Wire::Http, ::http::StatusCode::BAD_REQUEST, &stranger.to_string());
         let mut head = BytesMut::with_capacity(256);
         cgi::response_head(StatusLine::Http, &parts, body.len() as u64, &mut head);
         let _ = socket.send_all(&head, &body, limits.write_timeout).await;

@@ -1,9 +1,9 @@
 //! The places for connections: so many at once, and how long until all are free.
 
-use crate::os::socket::Address;
+use crate::{os::socket::Address, telemetry::snapshot};
 use std::sync::{
     Arc,
-    atomic::{AtomicU32, Ordering},
+    atomic::{AtomicU32, AtomicU64, Ordering},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -17,6 +17,8 @@ struct Places {
     max: AtomicU32,
     /// Places over `max` that are taken still, and given up when they are left.
     surplus: AtomicU32,
+    accepted: AtomicU64,
+    refused: AtomicU64,
 }
 
 /// One connection's.
@@ -35,6 +37,8 @@ impl Connections {
             free: Arc::new(Semaphore::new(max as usize)),
             max: AtomicU32::new(max),
             surplus: AtomicU32::new(0),
+            accepted: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
         }))
     }
 
@@ -43,6 +47,27 @@ impl Connections {
     pub fn open(&self) -> usize {
         let all = self.max() + self.0.surplus.load(Ordering::Relaxed);
         (all as usize).saturating_sub(self.0.free.available_permits())
+    }
+
+    /// The state of things, in numbers.
+    #[must_use]
+    pub fn look(&self) -> snapshot::Connections {
+        snapshot::Connections {
+            open: self.open() as u64,
+            limit: self.max().into(),
+            accepted: self.0.accepted.load(Ordering::Relaxed),
+            refused: self.0.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// One more has come.
+    pub(super) fn accepted(&self) {
+        self.0.accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Its peer may not be here.
+    pub(super) fn refused(&self) {
+        self.0.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Places for `max` from now on. Connections over that are not closed, but no others take their places. To be called by

@@ -1,7 +1,7 @@
 //! One request to one response, the same whatever wire it came by: request id, handler, whole body, access log.
 
 use super::{BoxError, Handler, Pieces};
-use crate::telemetry::{RequestId, access};
+use crate::telemetry::{RequestId, access, traffic::Traffic};
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header, request, response};
@@ -17,31 +17,65 @@ fn id_of(parts: &request::Parts) -> RequestId {
     parts.headers.get(&X_REQUEST_ID).and_then(RequestId::of).unwrap_or_else(RequestId::random)
 }
 
-/// Lets `handler` answer `request`.
-pub(super) async fn exchange<H: Handler>(
-    handler: H,
+/// What makes responses of requests, for every connection of a listener.
+#[derive(Clone, Debug)]
+pub(super) struct Exchange<H> {
+    pub handler: H,
+    pub traffic: Traffic,
+}
+
+impl<H: Handler> Exchange<H> {
+    /// Lets the handler answer a request.
+    pub(super) async fn answer(
+        self,
+        wire: Wire,
+        mut parts: request::Parts,
+        body: Bytes,
+    ) -> (response::Parts, Pieces) {
+        let Self { handler, traffic } = self;
+        let id = id_of(&parts);
+        let mut line = access::Line::begin(&traffic, wire, id.clone(), &parts, body.len());
+        parts.extensions.insert(id.clone());
+        let request = Request::from_parts(parts, Full::new(body));
+        let response = async {
+            let response = handler.oneshot(request).await.map_err(Into::into)?;
+            collect(response).await
+        };
+        // What the handler has touched is dropped with it, or shared behind its own locks.
+        let response = match AssertUnwindSafe(response).catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => failed(&id, &error.to_string()),
+            Err(_) => failed(&id, "it panicked"),
+        };
+        let (mut parts, body) = response.into_parts();
+        parts.headers.insert(X_REQUEST_ID, id.value().clone());
+        line.end(&parts, body.len());
+        (parts, body)
+    }
+}
+
+/// The answer to what is no request.
+pub(super) fn refusal(
+    traffic: &Traffic,
     wire: Wire,
-    mut parts: request::Parts,
-    body: Bytes,
+    status: StatusCode,
+    reason: &str,
 ) -> (response::Parts, Pieces) {
-    let id = id_of(&parts);
-    let mut line = access::Line::begin(wire.name(), &parts, body.len());
-    parts.extensions.insert(id.clone());
-    let request = Request::from_parts(parts, Full::new(body));
-    let response = async {
-        let response = handler.oneshot(request).await.map_err(Into::into)?;
-        collect(response).await
-    };
-    // What the handler has touched is dropped with it, or shared behind its own locks.
-    let response = match AssertUnwindSafe(response).catch_unwind().await {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) => failed(&id, &error.to_string()),
-        Err(_) => failed(&id, "it panicked"),
-    };
-    let (mut parts, body) = response.into_parts();
+    let id = refused(traffic, wire, status, reason);
+    let (mut parts, body) = plain(status, reason).into_parts();
     parts.headers.insert(X_REQUEST_ID, id.value().clone());
-    line.end(&id, &parts, body.len());
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        parts.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     (parts, body)
+}
+
+/// Logs and counts such an answer, whoever gives it.
+pub(super) fn refused(traffic: &Traffic, wire: Wire, status: StatusCode, reason: &str) -> RequestId {
+    let id = RequestId::random();
+    tracing::warn!(request_id = %id, wire = wire.name(), status = status.as_u16(), "refused: {reason}");
+    access::refused(traffic, wire, &id, status);
+    id
 }
 
 fn failed(id: &RequestId, reason: &str) -> Response<Pieces> {
@@ -61,18 +95,6 @@ where
         }
     }
     Ok(Response::from_parts(parts, pieces.joined_if_many()))
-}
-
-/// The answer to what is no request.
-pub(super) fn refusal(wire: Wire, status: StatusCode, reason: &str) -> (response::Parts, Pieces) {
-    let id = RequestId::random();
-    tracing::warn!(request_id = %id, wire = wire.name(), status = status.as_u16(), "refused: {reason}");
-    let (mut parts, body) = plain(status, reason).into_parts();
-    parts.headers.insert(X_REQUEST_ID, id.value().clone());
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        parts.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    (parts, body)
 }
 
 /// The Content-Length to send: the body's, or for HEAD, what the handler says that it would be.
@@ -97,7 +119,8 @@ mod tests {
 
     async fn status_of<H: Handler>(handler: H) -> (StatusCode, Vec<u8>) {
         let parts = Request::new(()).into_parts().0;
-        let (parts, body) = exchange(handler, Wire::Uwsgi, parts, Bytes::new()).await;
+        let (parts, body) =
+            Exchange { handler, traffic: Traffic::default() }.answer(Wire::Uwsgi, parts, Bytes::new()).await;
         assert!(parts.headers.contains_key(X_REQUEST_ID));
         (parts.status, body.iter().collect::<Vec<_>>().concat())
     }

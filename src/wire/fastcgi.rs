@@ -7,7 +7,7 @@ use super::{
     budget::Share,
     connection,
     drain::Drain,
-    exchange,
+    exchange::{self, Exchange},
     socket::{SEND_PIECES, Socket},
 };
 use bytes::{Bytes, BytesMut};
@@ -35,7 +35,7 @@ use tokio::{
 pub(super) async fn serve<H: Handler>(
     mut socket: Socket,
     buffer: Vec<u8>,
-    handler: H,
+    exchange: Exchange<H>,
     live: LiveLimits,
     drain: Drain,
 ) -> io::Result<()> {
@@ -44,7 +44,7 @@ pub(super) async fn serve<H: Handler>(
         server: Server::new(limits.protocol, limits.connections as usize),
         answers: JoinSet::new(),
         running: Vec::new(),
-        handler,
+        exchange,
         progress: Instant::now(),
         share: limits.budget.share(),
     };
@@ -64,7 +64,7 @@ struct Connection<H> {
     answers: JoinSet<Answer>,
     /// To cancel requests by.
     running: Vec<(RequestId, AbortHandle)>,
-    handler: H,
+    exchange: Exchange<H>,
     /// When the peer last sent or took something, or a request was answered.
     progress: Instant,
     /// What is held of requests that are not complete.
@@ -157,7 +157,7 @@ impl<H: Handler> Connection<H> {
 
     fn begin(&mut self, id: RequestId, request: cgi::Request, body: Bytes) {
         let head_only = request.parts.method == Method::HEAD;
-        let answer = exchange::exchange(self.handler.clone(), Wire::FastCgi, request.parts, body);
+        let answer = self.exchange.clone().answer(Wire::FastCgi, request.parts, body);
         let handle = self.answers.spawn(async move {
             let (parts, body) = answer.await;
             Answer { id, head_only, parts, body }
@@ -183,7 +183,7 @@ impl<H: Handler> Connection<H> {
     }
 
     fn refuse(&mut self, id: RequestId, status: StatusCode, reason: &str) {
-        let (parts, body) = exchange::refusal(Wire::FastCgi, status, reason);
+        let (parts, body) = exchange::refusal(&self.exchange.traffic, Wire::FastCgi, status, reason);
         self.answer(id, &parts, body, false);
     }
 

@@ -1,7 +1,10 @@
 //! HTTP/1.1 by hyper, on the same sockets and by the same rules as the other wires.
 
 use super::{
-    Allowance, Handler, Limits, LiveLimits, Pieces, connection, drain::Drain, exchange, socket::Socket,
+    Allowance, Handler, Limits, LiveLimits, Pieces, connection,
+    drain::Drain,
+    exchange::{self, Exchange},
+    socket::Socket,
 };
 use bytes::{Buf, Bytes};
 use http::{
@@ -32,23 +35,23 @@ use tokio::time::{Instant, sleep_until, timeout};
 pub(super) async fn serve<H: Handler>(
     socket: Socket,
     buffer: Vec<u8>,
-    handler: H,
+    exchange: Exchange<H>,
     limits: LiveLimits,
     drain: Drain,
 ) -> io::Result<()> {
     let peer = socket.peer().map(RemoteAddr);
-    let activity = Activity::new();
+    let (activity, traffic) = (Activity::new(), exchange.traffic.clone());
     let io = Io { socket, start: buffer.into(), activity: activity.clone() };
     let service = {
         let (limits, activity, drain) = (limits.clone(), activity.clone(), drain.clone());
         // hyper wants a service that can be moved.
-        let handler = Box::new(handler);
+        let exchange = Box::new(exchange);
         service_fn(move |mut request: Request<Incoming>| {
             activity.set(State::Busy);
             if let Some(peer) = &peer {
                 request.extensions_mut().insert(peer.clone());
             }
-            let answer = answer(H::clone(&handler), request, limits.now(), drain.clone());
+            let answer = answer(Exchange::clone(&exchange), request, limits.now(), drain.clone());
             let activity = activity.clone();
             Box::pin(async move {
                 let response = answer.await;
@@ -77,6 +80,11 @@ pub(super) async fn serve<H: Handler>(
     match ended {
         None => Err(io::Error::new(io::ErrorKind::TimedOut, "the peer was too slow, or idle")),
         Some(ended) => {
+            if let Err(error) = &ended
+                && let Some(status) = refused_by_hyper(error)
+            {
+                exchange::refused(&traffic, Wire::Http, status, &error.to_string());
+            }
             // What hyper has not read may still be coming: a refused body, or rubbish.
             connection::linger(&mut socket).await;
             ended.map_err(io::Error::other)
@@ -84,9 +92,18 @@ pub(super) async fn serve<H: Handler>(
     }
 }
 
+/// What hyper has answered by itself to a head that is none. (A path over 64 KiB is 414, if `limits.head` allows one at all:
+/// that, it does not tell.)
+fn refused_by_hyper(error: &hyper::Error) -> Option<StatusCode> {
+    if error.is_parse_too_large() {
+        return Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+    (error.is_parse() && !error.is_parse_version_h2()).then_some(StatusCode::BAD_REQUEST)
+}
+
 /// One request by the rules of all wires.
 async fn answer<H: Handler>(
-    handler: H,
+    exchange: Exchange<H>,
     request: Request<Incoming>,
     limits: Arc<Limits>,
     drain: Drain,
@@ -99,10 +116,10 @@ async fn answer<H: Handler>(
     let (mut parts, body) = match read(body, &limits).await {
         Ok(body) => {
             Allowance::grant(&mut parts, &limits);
-            exchange::exchange(handler, Wire::Http, parts, body).await
+            exchange.answer(Wire::Http, parts, body).await
         }
         Err((status, reason)) => {
-            let (mut parts, body) = exchange::refusal(Wire::Http, status, &reason);
+            let (mut parts, body) = exchange::refusal(&exchange.traffic, Wire::Http, status, &reason);
             parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             (parts, body)
         }

@@ -2,11 +2,16 @@
 
 use super::{
     AllowedUsers, Connections, Drain, Handler, LiveLimits, connection,
+    exchange::Exchange,
     socket::{self, Socket},
 };
-use crate::os::{
-    process,
-    socket::{Address, Bound, Claim},
+use crate::{
+    os::{
+        listening::Inode,
+        process,
+        socket::{Address, Bound, Claim},
+    },
+    telemetry::traffic::Traffic,
 };
 use rustix::{
     io::Errno,
@@ -48,7 +53,7 @@ impl Listener {
     /// Lets only `users` in, if it is a Unix socket.
     #[must_use]
     pub fn allowing(mut self, users: &AllowedUsers) -> Self {
-        if matches!(self.address, Address::Unix(_) | Address::Abstract(_)) {
+        if self.is_unix() {
             self.allowed = users.clone();
         }
         self
@@ -60,10 +65,23 @@ impl Listener {
         &self.address
     }
 
+    /// Its number, by which the kernel tells how many wait.
+    #[must_use]
+    pub fn inode(&self) -> Option<Inode> {
+        let number = rustix::fs::fstat(&self.socket).ok()?.st_ino;
+        Some(if self.is_unix() { Inode::Unix(number) } else { Inode::Tcp(number) })
+    }
+
+    /// Whether it is a Unix socket.
+    #[must_use]
+    pub fn is_unix(&self) -> bool {
+        matches!(self.address, Address::Unix(_) | Address::Abstract(_))
+    }
+
     /// What has connected until now can still be accepted, nobody else can connect: so that between the last look and the end
     /// nobody is lost. TCP has nothing of the kind, and a socket that others listen on too is theirs as well.
     fn close_the_door(&self) {
-        if self.claim.is_ours() && matches!(self.address, Address::Unix(_) | Address::Abstract(_)) {
+        if self.claim.is_ours() && self.is_unix() {
             let _ = rustix::net::shutdown(&self.socket, Shutdown::Read);
         }
     }
@@ -94,14 +112,16 @@ fn next(accepted: io::Result<OwnedFd>) -> io::Result<Option<OwnedFd>> {
 
 /// Serves connections until the drain begins, then those still waiting to be accepted, and returns.
 ///
-/// Connections go on after that; wait for them by [`Connections::closed`].
+/// Connections go on after that; wait for them by [`Connections::closed`]. Their requests are counted in `traffic`.
 pub async fn serve<H: Handler>(
     listener: Listener,
     handler: H,
+    traffic: Traffic,
     limits: LiveLimits,
     connections: Connections,
     drain: Drain,
 ) {
+    let exchange = Exchange { handler, traffic };
     let mut bursts = None;
     loop {
         if bursts.is_none() {
@@ -126,11 +146,13 @@ pub async fn serve<H: Handler>(
             let accepted = if bursts.is_some() { listener.accept_last() } else { listener.accept() };
             match accepted {
                 Ok(Some(fd)) => {
+                    connections.accepted();
                     if !listener.allowed.admit(&fd) {
+                        connections.refused();
                         continue;
                     }
                     let served =
-                        connection::serve(Socket::new(fd), handler.clone(), limits.clone(), drain.clone());
+                        connection::serve(Socket::new(fd), exchange.clone(), limits.clone(), drain.clone());
                     tokio::spawn(async move {
                         served.await;
                         drop(place);

@@ -16,7 +16,6 @@ mod listener;
 mod peers;
 mod pieces;
 mod socket;
-mod tally;
 mod uwsgi;
 
 pub use allowance::{Allowance, Growing, Overgrown};
@@ -27,7 +26,6 @@ pub use limits::{Limits, LiveLimits};
 pub use listener::{Listener, serve};
 pub use peers::AllowedUsers;
 pub use pieces::Pieces;
-pub use tally::Tally;
 
 use ::http::{Request, Response};
 use bytes::Bytes;

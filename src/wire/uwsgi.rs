@@ -1,6 +1,11 @@
 //! One uwsgi connection: one request, one answer, closed. nginx never reuses it.
 
-use super::{Allowance, Handler, Limits, Pieces, connection, exchange, socket::Socket};
+use super::{
+    Allowance, Handler, Limits, Pieces, connection,
+    exchange::{self, Exchange},
+    socket::Socket,
+};
+use crate::telemetry::traffic::Traffic;
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode, response};
 use predictd_protocol::gateway::{
@@ -18,7 +23,7 @@ const UNWATCHED: Duration = Duration::from_millis(10);
 pub(super) async fn serve<H: Handler>(
     mut socket: Socket,
     mut buffer: Vec<u8>,
-    handler: H,
+    exchange: Exchange<H>,
     limits: &Limits,
 ) -> io::Result<()> {
     let socket = &mut socket;
@@ -34,7 +39,14 @@ pub(super) async fn serve<H: Handler>(
             }
             Ok(None) => {}
             Err(error) => {
-                return refuse(socket, error.status(), &error.to_string(), limits.write_timeout).await;
+                return refuse(
+                    socket,
+                    &exchange.traffic,
+                    error.status(),
+                    &error.to_string(),
+                    limits.write_timeout,
+                )
+                .await;
             }
         }
         buffer.reserve(4096);
@@ -50,15 +62,15 @@ pub(super) async fn serve<H: Handler>(
     let mut body = buffer.split_off(end.min(buffer.len()));
     let mut share = limits.budget.share();
     if let Err(error) = share.resize(body.len().min(length)) {
-        return refuse(socket, StatusCode::SERVICE_UNAVAILABLE, &error.to_string(), limits.write_timeout)
-            .await;
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        return refuse(socket, &exchange.traffic, status, &error.to_string(), limits.write_timeout).await;
     }
     while body.len() < length {
         // By what has come, not by what is announced.
         body.reserve((length - body.len()).min(body.len().max(64 * 1024)));
         if let Err(error) = share.resize(body.capacity()) {
             let status = StatusCode::SERVICE_UNAVAILABLE;
-            return refuse(socket, status, &error.to_string(), limits.write_timeout).await;
+            return refuse(socket, &exchange.traffic, status, &error.to_string(), limits.write_timeout).await;
         }
         match timeout(limits.body_timeout, socket.receive(&mut body)).await {
             Ok(Ok(1..)) => {}
@@ -68,14 +80,21 @@ pub(super) async fn serve<H: Handler>(
             Ok(Err(error)) => return Err(error),
             Err(_) => {
                 let reason = "the body did not come in time";
-                return refuse(socket, StatusCode::REQUEST_TIMEOUT, reason, limits.write_timeout).await;
+                return refuse(
+                    socket,
+                    &exchange.traffic,
+                    StatusCode::REQUEST_TIMEOUT,
+                    reason,
+                    limits.write_timeout,
+                )
+                .await;
             }
         }
     }
     body.truncate(length);
     let head_only = request.parts.method == Method::HEAD;
     Allowance::grant(&mut request.parts, limits);
-    let answer = exchange::exchange(handler, Wire::Uwsgi, request.parts, share.tie(Bytes::from(body)));
+    let answer = exchange.answer(Wire::Uwsgi, request.parts, share.tie(Bytes::from(body)));
     let Some((parts, body)) = unless_closed(socket, answer).await else { return Ok(()) };
     answer_with(socket, &parts, &body, head_only, limits.write_timeout).await
 }
@@ -108,11 +127,12 @@ async fn answer_with(
 /// Answers before the request has been read to its end.
 async fn refuse(
     socket: &mut Socket,
+    traffic: &Traffic,
     status: StatusCode,
     reason: &str,
     write_timeout: Duration,
 ) -> io::Result<()> {
-    let (parts, body) = exchange::refusal(Wire::Uwsgi, status, reason);
+    let (parts, body) = exchange::refusal(traffic, Wire::Uwsgi, status, reason);
     answer_with(socket, &parts, &body, false, write_timeout).await?;
     connection::linger(socket).await;
     Ok(())

@@ -26,6 +26,7 @@ mod inference_clients;
 mod leaving;
 mod library;
 mod life;
+mod metrics;
 mod multipart;
 mod nginx_errors;
 mod openapi;
