@@ -7,9 +7,11 @@ use crate::{
 use std::{fmt, io};
 
 /// Which workers there are, and on which cores.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Layout {
     allowed: usize,
+    /// Of the cgroup, in cores.
+    quota: Option<f64>,
     pub threads: usize,
     pub workers: Vec<Vec<CpuId>>,
 }
@@ -31,7 +33,7 @@ impl Layout {
         let place = |worker: usize| -> Vec<CpuId> {
             cores.iter().copied().cycle().skip(worker * threads % cores.len().max(1)).take(threads).collect()
         };
-        Self { allowed: allowed.len(), threads, workers: (0..count).map(place).collect() }
+        Self { allowed: allowed.len(), quota, threads, workers: (0..count).map(place).collect() }
     }
 }
 
@@ -39,7 +41,11 @@ impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = |count: usize| if count == 1 { "" } else { "s" };
         let (allowed, count, threads) = (self.allowed, self.workers.len(), self.threads);
-        write!(f, "{allowed} core{} allowed, {count} worker{}", plural(allowed), plural(count))?;
+        write!(f, "{allowed} core{} allowed", plural(allowed))?;
+        if let Some(quota) = self.quota.filter(|quota| *quota < allowed as f64) {
+            write!(f, ", of whose time the cgroup grants {quota:.1}")?;
+        }
+        write!(f, ", {count} worker{}", plural(count))?;
         write!(f, " x {threads} thread{}, ", plural(threads))?;
         if self.workers.iter().all(Vec::is_empty) {
             return f.write_str("not pinned");

@@ -1,14 +1,15 @@
 //! Other users: what they may do, and what is theirs. Only root can be each of them.
 
 use super::{configure_at, files};
-use crate::harness::{Process, eventually, predictd, program};
+use crate::harness::{Process, by_http, eventually, free_port, predictd, program, samples};
 use std::{
     fs,
+    net::TcpStream,
     os::unix::{
         fs::{MetadataExt, PermissionsExt, chown},
         net::UnixStream,
     },
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
@@ -101,4 +102,72 @@ fn a_socket_of_another_group_can_be_made_by_root() {
     assert!(call(as_user(USER), &socket).status.success());
     assert!(!call(as_user(USER + 1), &socket).status.success());
     eventually("it still answers", || UnixStream::connect(&socket).is_ok());
+}
+
+/// A control group of ours for one controller, as a container has it; gone when dropped.
+struct Group(PathBuf);
+
+impl Group {
+    /// With `limits`, which are files and what to write to them, for the second version of the interface and the first;
+    /// `None` where there are no such groups.
+    fn of(controller: &str, limits: [(&str, &str); 2]) -> Option<Self> {
+        let root = Path::new("/sys/fs/cgroup");
+        let controllers = fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
+        let (above, (file, limit)) = if controllers.split_whitespace().any(|one| one == controller) {
+            fs::write(root.join("cgroup.subtree_control"), format!("+{controller}")).ok()?;
+            (root.to_owned(), limits[0])
+        } else {
+            (root.join(controller), limits[1])
+        };
+        let folder = above.join(format!("predictd-test-{}-{controller}", std::process::id()));
+        fs::create_dir(&folder).ok()?;
+        let group = Self(folder);
+        fs::write(group.0.join(file), limit).ok()?;
+        Some(group)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // The kernel takes a moment after the last process of it.
+        eventually("the group is empty", || fs::remove_dir(&self.0).is_ok());
+    }
+}
+
+#[test]
+#[ignore = "needs root: make test"]
+fn a_container_is_the_whole_machine() {
+    let groups = [
+        Group::of("cpu", [("cpu.max", "100000 100000"), ("cpu.cfs_quota_us", "100000")]),
+        Group::of("memory", [("memory.max", "268435456"), ("memory.limit_in_bytes", "268435456")]),
+    ];
+    let [Some(cpu), Some(memory)] = &groups else {
+        eprintln!("*** NOT RUN *** there can be no control groups of one's own here");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let config =
+        format!("models = '{}'\nadmin = '127.0.0.1:{port}'\n[limits]\nbody = '1MiB'", samples().display());
+    fs::write(folder.path().join("predictd.toml"), config).unwrap();
+    let mut command = Command::new("/bin/sh");
+    let join =
+        format!("echo $$ >{0}/cgroup.procs; echo $$ >{1}/cgroup.procs", cpu.0.display(), memory.0.display());
+    command.arg("-c").arg(format!("{join}; exec \"$@\"")).arg("sh").arg(predictd().get_program());
+    command.args(["serve", "--listen"]).arg(format!("unix:{}", folder.path().join("s").display()));
+    command.arg("--config").arg(folder.path().join("predictd.toml"));
+    let process = Process::start(command);
+    process.wait_for_line("phase=\"ready\"");
+    process.wait_for_line(" 1 worker x 1 thread");
+    let status = by_http(
+        TcpStream::connect(("127.0.0.1", port)).unwrap(),
+        "GET",
+        "/status",
+        &[("Host", "localhost")],
+        &[],
+    )
+    .ok();
+    assert_eq!(status["workers"].as_array().unwrap().len(), 1);
+    // A fourth of the memory that there is.
+    assert_eq!(status["memory"]["in_flight_limit_bytes"], 64 << 20);
 }
