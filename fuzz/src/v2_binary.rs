@@ -19,14 +19,14 @@ pub fn v2_binary(data: &[u8]) {
     let json = length.unwrap_or(body.len());
     let mut behind = 0;
     for input in &request.inputs {
-        let pieces: Vec<&Bytes> = match input.tensor.data() {
-            Data::Numbers(bytes) => vec![bytes],
+        let pieces: Vec<&[u8]> = match input.tensor.data() {
+            Data::Numbers(bytes) => vec![&bytes[..]],
             Data::Strings(strings) => strings.iter().collect(),
             Data::Documents(_) => unreachable!("a request has none"),
         };
         assert!(pieces.iter().map(|piece| piece.len()).sum::<usize>() <= 4 * body.len());
         let range = body.as_ptr_range();
-        let inside = |piece: &&&Bytes| !piece.is_empty() && range.contains(&piece.as_ptr());
+        let inside = |piece: &&&[u8]| !piece.is_empty() && range.contains(&piece.as_ptr());
         behind += pieces.iter().filter(inside).map(|piece| piece.len()).sum::<usize>();
     }
     // What is not copied was not read as JSON.

@@ -111,7 +111,7 @@ fn strings_are_any_bytes() {
         "\0".into(),
     ];
     for count in 0..=texts.len() {
-        let strings = Tensor::from_strings(vec![1, count], texts[..count].to_vec()).unwrap();
+        let strings = Tensor::from_strings(vec![1, count], texts[..count].iter().collect()).unwrap();
         assert_eq!(run(&engine, from_ref(&strings)).unwrap(), [strings]);
     }
 }
@@ -271,8 +271,7 @@ impl Stressed {
 #[test]
 fn shared_sessions_answer_right_while_other_runs_are_terminated() {
     let batches = |shape: &[usize]| (1..=4).map(|rows| vec![floats(&[&[rows], shape].concat(), 7)]).collect();
-    let strings =
-        |text: &str| Tensor::from_strings(vec![2], vec![text.to_owned().into(), "ü".into()]).unwrap();
+    let strings = |text: &str| Tensor::from_strings(vec![2], [text, "ü"].into_iter().collect()).unwrap();
     let busy = |rounds: i64| vec![floats(&[1, 256], 3), Tensor::from_numbers(vec![], vec![rounds]).unwrap()];
     let stressed = [
         Stressed::new("models/digits", batches(&[1, 28, 28])),

@@ -1,7 +1,10 @@
 //! Which requests share a run, how their tensors are joined, and how the outputs are split again. Pure.
 
 use bytes::{Bytes, BytesMut};
-use predictd_protocol::inference::tensor::{Data, Tensor};
+use predictd_protocol::inference::{
+    strings::Strings,
+    tensor::{Data, Tensor},
+};
 
 /// The rows of a request: the first dimension that all its tensors share; one where there is none.
 pub(super) fn rows(tensors: &[Tensor]) -> usize {
@@ -56,7 +59,7 @@ fn joined(parts: &[&Tensor]) -> Tensor {
                 Data::Strings(strings) => Some(strings),
                 _ => None,
             });
-            Tensor::from_strings(shape, pieces.flatten().cloned().collect())
+            Tensor::from_strings(shape, pieces.flat_map(Strings::iter).collect())
         }
         Data::Documents(_) => {
             let pieces = parts.iter().filter_map(|part| match part.data() {

@@ -5,9 +5,11 @@
 //! values.
 
 use bytemuck::AnyBitPattern;
-use bytes::Bytes;
 use half::{bf16, f16};
-use predictd_protocol::inference::tensor::{Data, Datatype, Tensor};
+use predictd_protocol::inference::{
+    strings::Strings,
+    tensor::{Data, Datatype, Tensor},
+};
 use std::cmp::Ordering;
 
 /// Whether the elements have an order to rank them by. (Triton ranks neither FP16 nor BF16.)
@@ -56,8 +58,8 @@ fn texts<'a, T: AnyBitPattern>(
     order: impl Fn(&T, &T) -> Ordering,
     print: impl Fn(T) -> String,
     label: impl Fn(usize) -> Option<&'a str>,
-) -> Vec<Bytes> {
-    let mut texts = Vec::new();
+) -> Strings {
+    let mut texts: Vec<String> = Vec::new();
     // A row of nothing has no bytes to divide, and nothing to rank.
     for row in bytes.chunks_exact((row * size_of::<T>()).max(1)) {
         let elements: Vec<T> = row.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect();
@@ -67,10 +69,10 @@ fn texts<'a, T: AnyBitPattern>(
                 text.push(':');
                 text.push_str(label);
             }
-            Bytes::from(text)
+            text
         }));
     }
-    texts
+    texts.into_iter().collect()
 }
 
 /// The places of the `count` largest elements, largest first, of equal ones the lower place first.
@@ -110,7 +112,7 @@ mod tests {
 
     fn check(output: &Tensor, has_rows: bool, count: usize, shape: &[usize], expected: &[&str]) {
         let ranked = rank(output, has_rows, count, |_| None).unwrap();
-        let expected = expected.iter().map(|text| Bytes::copy_from_slice(text.as_bytes())).collect();
+        let expected = expected.iter().collect();
         assert_eq!(ranked.data(), &Data::Strings(expected), "{output:?}");
         assert_eq!(ranked.shape(), shape, "{output:?}");
     }
@@ -161,14 +163,15 @@ mod tests {
             assert!(!has_order(datatype));
         }
         assert_eq!(rank(&Tensor::from_numbers(vec![1], vec![true]).unwrap(), false, 1, |_| None), None);
-        let text = Tensor::from_strings(vec![1], vec!["x".into()]).unwrap();
+        let text = Tensor::from_strings(vec![1], ["x"].into_iter().collect()).unwrap();
         assert_eq!(rank(&text, false, 1, |_| None), None);
     }
 
     #[test]
     fn a_label_follows_where_there_is_one() {
-        let output = Tensor::from_bytes(Datatype::Int16, vec![3], Bytes::from_static(b"\x01\0\x03\0\x02\0"));
+        let output =
+            Tensor::from_bytes(Datatype::Int16, vec![3], bytes::Bytes::from_static(b"\x01\0\x03\0\x02\0"));
         let ranked = rank(&output.unwrap(), false, 3, |index| ["cat", "dog"].get(index).copied()).unwrap();
-        assert_eq!(ranked.data(), &Data::Strings(vec!["3:1:dog".into(), "2:2".into(), "1:0:cat".into()]));
+        assert_eq!(ranked.data(), &Data::Strings(["3:1:dog", "2:2", "1:0:cat"].into_iter().collect()));
     }
 }

@@ -168,8 +168,7 @@ fn filled(datatype: Datatype, input: usize, shape: Vec<usize>, elements: Range<u
         Datatype::Uint32 | Datatype::Int32 => bytes(|bit| u32::from(bit).to_le_bytes().to_vec()),
         Datatype::Uint64 | Datatype::Int64 => bytes(|bit| u64::from(bit).to_le_bytes().to_vec()),
         Datatype::Bytes => {
-            let strings =
-                elements.map(|at| bytes::Bytes::from(if bit(at) == 0 { "a" } else { "b" })).collect();
+            let strings = elements.map(|at| if bit(at) == 0 { "a" } else { "b" }).collect();
             return Tensor::from_strings(shape, strings).ok();
         }
     };

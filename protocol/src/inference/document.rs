@@ -68,8 +68,7 @@ mod tests {
     fn keys_are_names_and_each_has_a_value() {
         let values = |count: usize| Tensor::from_numbers(vec![count], vec![0.5f32; count]).unwrap();
         let texts = |texts: &[&'static [u8]]| {
-            let strings = texts.iter().map(|text| bytes::Bytes::from_static(text)).collect();
-            Tensor::from_strings(vec![texts.len()], strings).unwrap()
+            Tensor::from_strings(vec![texts.len()], texts.iter().collect()).unwrap()
         };
         let numbers = Tensor::from_numbers(vec![2], vec![-1i64, 7]).unwrap();
         assert!(Map::new(numbers.clone(), values(2)).is_ok());

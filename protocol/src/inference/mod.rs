@@ -6,6 +6,7 @@ pub mod multipart;
 pub mod nested;
 pub mod predict;
 pub mod spec;
+pub mod strings;
 pub mod tensor;
 pub mod v1;
 pub mod v2;

@@ -13,9 +13,8 @@ use super::{
     tensor::{self, Datatype, Element, Tensor},
 };
 use crate::excerpt::Excerpt;
-use bytes::Bytes;
 use half::{bf16, f16};
-use leaf::Leaf;
+use leaf::{Elements, Leaf, Text};
 use std::mem;
 
 pub use write::{NotText, write};
@@ -160,7 +159,7 @@ fn new_list(datatype: Datatype) -> Box<dyn AnyList> {
         Datatype::Bf16 => List::<bf16>::boxed(),
         Datatype::Fp32 => List::<f32>::boxed(),
         Datatype::Fp64 => List::<f64>::boxed(),
-        Datatype::Bytes => List::<Bytes>::boxed(),
+        Datatype::Bytes => List::<Text>::boxed(),
     }
 }
 
@@ -174,8 +173,8 @@ trait AnyList {
 }
 
 /// The elements so far, and what is known of their nesting.
-struct List<T> {
-    elements: Vec<T>,
+struct List<T: Leaf> {
+    elements: T::Elements,
     /// Length of the lists at each depth, once one of them has ended.
     dims: Vec<Option<usize>>,
     /// How deep the elements are.
@@ -187,11 +186,11 @@ where
     Self: AnyList,
 {
     fn boxed() -> Box<dyn AnyList> {
-        Box::new(Self { elements: Vec::new(), dims: Vec::new(), rank: None })
+        Box::new(Self { elements: T::Elements::default(), dims: Vec::new(), rank: None })
     }
 }
 
-impl<T: Element + Leaf> AnyList for List<T> {
+impl<T: Element + Leaf<Elements = Vec<T>>> AnyList for List<T> {
     fn value(&mut self, cursor: &mut Cursor<'_>, depth: usize, dialect: Dialect) -> Result<(), SyntaxError> {
         self.read(cursor, depth, dialect)
     }
@@ -205,7 +204,7 @@ impl<T: Element + Leaf> AnyList for List<T> {
     }
 }
 
-impl AnyList for List<Bytes> {
+impl AnyList for List<Text> {
     fn value(&mut self, cursor: &mut Cursor<'_>, depth: usize, dialect: Dialect) -> Result<(), SyntaxError> {
         self.read(cursor, depth, dialect)
     }
@@ -215,7 +214,7 @@ impl AnyList for List<Bytes> {
     }
 
     fn tensor(&mut self, shape: Vec<usize>) -> Result<Tensor, tensor::Error> {
-        Tensor::from_strings(shape, mem::take(&mut self.elements))
+        Tensor::from_strings(shape, mem::take(&mut self.elements).into())
     }
 }
 
@@ -311,7 +310,7 @@ fn no_element<T: Leaf>(cursor: &Cursor<'_>, got: &str) -> SyntaxError {
 }
 
 /// Takes `{"b64": "..."}`.
-fn base64(cursor: &mut Cursor<'_>) -> Result<Bytes, SyntaxError> {
+fn base64(cursor: &mut Cursor<'_>) -> Result<Vec<u8>, SyntaxError> {
     let before = *cursor;
     let (mut first, mut bytes) = (cursor.take(b'{'), None);
     while cursor.another(&mut first, b'}')? {

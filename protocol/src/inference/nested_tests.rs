@@ -135,8 +135,8 @@ fn what_empty_lists_cannot_tell_is_the_models() {
 fn documents_print_as_the_json_they_are() {
     let numbers = Tensor::from_numbers(vec![2], vec![0.5f32, f32::NAN]).unwrap();
     let integers = Tensor::from_numbers(vec![2], vec![-7i64, 7]).unwrap();
-    let texts = Tensor::from_strings(vec![2], vec!["a\"".into(), Bytes::from_static(b"\xff")]).unwrap();
-    let names = Tensor::from_strings(vec![2], vec!["b".into(), "".into()]).unwrap();
+    let texts = Tensor::from_strings(vec![2], [&b"a\""[..], b"\xff"].into_iter().collect()).unwrap();
+    let names = Tensor::from_strings(vec![2], ["b", ""].into_iter().collect()).unwrap();
     let map = |keys: &Tensor, values: &Tensor| Document::Map(Map::new(keys.clone(), values.clone()).unwrap());
     let documents = vec![
         map(&integers, &numbers),

@@ -2,7 +2,7 @@
 //!
 //! A tensor's bytes always fit its datatype and shape: there is no other way to make one.
 
-use super::document::Document;
+use super::{document::Document, strings::Strings};
 use bytemuck::allocation::pod_collect_to_vec;
 use bytes::Bytes;
 use half::{bf16, f16};
@@ -153,7 +153,7 @@ pub enum Data {
     /// Elements of a fixed size, little-endian (the only byte order we run on).
     Numbers(Bytes),
     /// `BYTES` elements.
-    Strings(Vec<Bytes>),
+    Strings(Strings),
     /// `BYTES` elements that are JSON documents, not printed yet: what a model gives that is no tensor.
     Documents(Vec<Document>),
 }
@@ -222,7 +222,7 @@ impl Tensor {
     ///
     /// # Errors
     /// Where there are not as many strings as the shape says.
-    pub fn from_strings(shape: Vec<usize>, strings: Vec<Bytes>) -> Result<Self, Error> {
+    pub fn from_strings(shape: Vec<usize>, strings: Strings) -> Result<Self, Error> {
         check_count(&shape, strings.len())?;
         Ok(Self { datatype: Datatype::Bytes, shape, data: Data::Strings(strings) })
     }
@@ -281,7 +281,7 @@ impl Tensor {
         };
         let data = match &self.data {
             Data::Numbers(bytes) => Data::Numbers(bytes.slice(part(bytes.len()))),
-            Data::Strings(strings) => Data::Strings(strings[part(strings.len())].to_vec()),
+            Data::Strings(strings) => Data::Strings(strings.part(part(strings.len()))),
             Data::Documents(documents) => Data::Documents(documents[part(documents.len())].to_vec()),
         };
         let shape = [&[range.len()], inner].concat();
@@ -403,8 +403,8 @@ mod tests {
         assert_eq!(tensor.row(1), Some(Tensor::from_numbers(vec![3], vec![4i16, 5, 6]).unwrap()));
         assert_eq!(tensor.row(2), None);
         assert_eq!(tensor.row(0).unwrap().row(2), Some(Tensor::from_numbers(vec![], vec![3i16]).unwrap()));
-        let strings = Tensor::from_strings(vec![2], vec!["a".into(), "b".into()]).unwrap();
-        assert_eq!(strings.row(1), Some(Tensor::from_strings(vec![], vec!["b".into()]).unwrap()));
+        let strings = Tensor::from_strings(vec![2], ["a", "b"].into_iter().collect()).unwrap();
+        assert_eq!(strings.row(1), Some(Tensor::from_strings(vec![], ["b"].into_iter().collect()).unwrap()));
         let documents = Tensor::from_documents(
             vec![2],
             [&tensor, &strings].map(|each| Document::Tensor(each.clone())).into(),

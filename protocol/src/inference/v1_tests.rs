@@ -1,7 +1,6 @@
 //! Both formats read and printed, and what is refused.
 
 use super::*;
-use bytes::Bytes;
 
 fn spec(name: &str, datatype: Datatype) -> TensorSpec {
     TensorSpec { name: name.into(), datatype, shape: vec![None, None], any_rank: false }
@@ -116,7 +115,7 @@ fn what_is_wrong_is_named() {
 #[test]
 fn an_answer_is_in_the_format_of_its_request() {
     let x = Tensor::from_numbers(vec![2, 1], vec![1i32, -2]).unwrap();
-    let y = Tensor::from_strings(vec![2], vec!["a\"".into(), Bytes::from_static(b"\xff")]).unwrap();
+    let y = Tensor::from_strings(vec![2], [&b"a\""[..], b"\xff"].into_iter().collect()).unwrap();
     let single = Tensor::from_numbers(vec![], vec![f32::NAN]).unwrap();
     for (format, outputs, printed) in [
         (Format::Row, &[("x", &x)][..], r#"{"predictions":[[1],[-2]]}"#),

@@ -11,7 +11,10 @@ use ort::{
     session::{NoSelectedOutputs, RunOptions, Session},
     sys::{self, ONNXTensorElementDataType as Element, ONNXType},
 };
-use predictd_protocol::inference::tensor::{self, Data, Datatype, Tensor};
+use predictd_protocol::inference::{
+    strings::Strings,
+    tensor::{self, Data, Datatype, Tensor},
+};
 use std::{
     ffi::CString,
     marker::PhantomData,
@@ -234,7 +237,7 @@ impl<'a> Value<'a> {
     }
 
     /// The elements of a tensor of strings, in one piece of memory.
-    pub(super) fn strings(&self) -> ort::Result<Vec<Bytes>> {
+    pub(super) fn strings(&self) -> ort::Result<Strings> {
         let (datatype, shape) = self.tensor_type()?;
         if datatype != Datatype::Bytes {
             return Err(ort::Error::new("not of strings"));
@@ -249,8 +252,9 @@ impl<'a> Value<'a> {
             check(ask(self.raw.as_ptr(), text.as_mut_ptr().cast(), length, begins.as_mut_ptr(), count))?;
             (Bytes::from(text), begins)
         };
-        let ends = begins.iter().skip(1).copied().chain([length]);
-        Ok(begins.iter().zip(ends).map(|(begin, end)| text.slice(*begin..end)).collect())
+        // Each ends where the next begins.
+        let ends = begins.into_iter().skip(1).chain((count > 0).then_some(length)).collect();
+        Ok(Strings::in_place(text, ends, 0))
     }
 
     /// The value for as long as it is wanted, unless its numbers are those of one of the `inputs` that it was made of: a graph

@@ -258,7 +258,7 @@ fn tensors_take_little_more_than_their_bytes() {
 
 /// Bytes are only looked at where they are numbers: to go through strings is work for a worker.
 #[test]
-fn a_great_many_strings_as_bytes_hold_nobody_up() {
+fn a_great_many_strings_as_bytes_hold_nobody_up_and_take_little_memory() {
     let server = Server::start();
     lives(&server);
     // Each is four zeros, which is its length.
@@ -273,6 +273,7 @@ fn a_great_many_strings_as_bytes_hold_nobody_up() {
     let body = [head.as_bytes(), &vec![0; size]].concat();
     let case =
         Case::binary("/v2/models/identity_string/infer", head.len(), body, &["must be of shape [-1, -1]"]);
+    let before = server.peak();
     let (mut asked, mut slowest) = (0, Duration::ZERO);
     std::thread::scope(|scope| {
         let refused = scope.spawn(|| check(&server, &[case]));
@@ -284,4 +285,7 @@ fn a_great_many_strings_as_bytes_hold_nobody_up() {
         refused.join().unwrap();
     });
     assert!(asked > 0 && slowest < Duration::from_millis(500), "the slowest of {asked} took {slowest:?}");
+    // They, and a place for each.
+    let held = server.peak() - before;
+    assert!(held < 5 * size, "{held} bytes for a body of {size}");
 }

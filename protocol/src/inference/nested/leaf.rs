@@ -2,6 +2,7 @@
 
 use crate::inference::{
     cursor::Number,
+    strings::Gathered,
     tensor::{Datatype, Element},
 };
 use base64::{
@@ -9,11 +10,12 @@ use base64::{
     alphabet::STANDARD,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use bytes::Bytes;
 use half::{bf16, f16};
 
 /// An element as JSON can say it; `None` where the value does not fit.
 pub(super) trait Leaf: Sized + 'static {
+    /// Many of them.
+    type Elements: Elements<Self>;
     /// What is named where another thing came.
     const EXPECTED: &'static str;
 
@@ -31,13 +33,35 @@ pub(super) trait Leaf: Sized + 'static {
         None
     }
     /// From a string that was in base64.
-    fn from_bytes(_: Bytes) -> Option<Self> {
+    fn from_bytes(_: Vec<u8>) -> Option<Self> {
         None
+    }
+}
+
+/// Elements as they come.
+pub(super) trait Elements<T>: Default + 'static {
+    fn push(&mut self, element: T);
+}
+
+impl<T: Element> Elements<T> for Vec<T> {
+    #[inline]
+    fn push(&mut self, element: T) {
+        self.push(element);
+    }
+}
+
+/// An element that is a string.
+pub(super) struct Text(Vec<u8>);
+
+impl Elements<Text> for Gathered {
+    fn push(&mut self, Text(string): Text) {
+        self.push(&string);
     }
 }
 
 macro_rules! integer_leaves {
     ($($rust:ty),*) => { $(impl Leaf for $rust {
+        type Elements = Vec<Self>;
         const EXPECTED: &'static str = <$rust as Element>::DATATYPE.name();
         #[inline]
         fn from_number(number: &Number<'_>) -> Option<Self> {
@@ -58,6 +82,7 @@ integer_leaves!(u8, u16, u32, u64, i8, i16, i32, i64);
 
 macro_rules! float_leaves {
     ($($rust:ty: $round:expr),*) => { $(impl Leaf for $rust {
+        type Elements = Vec<Self>;
         const EXPECTED: &'static str = <$rust as Element>::DATATYPE.name();
         #[inline]
         fn from_number(number: &Number<'_>) -> Option<Self> {
@@ -135,6 +160,7 @@ fn rounds_alike(size: f64) -> bool {
 }
 
 impl Leaf for bool {
+    type Elements = Vec<Self>;
     const EXPECTED: &'static str = Datatype::Bool.name();
 
     fn from_bool(value: bool) -> Option<Self> {
@@ -142,14 +168,15 @@ impl Leaf for bool {
     }
 }
 
-impl Leaf for Bytes {
+impl Leaf for Text {
+    type Elements = Gathered;
     const EXPECTED: &'static str = Datatype::Bytes.name();
 
     fn from_string(value: &str) -> Option<Self> {
-        Some(Self::copy_from_slice(value.as_bytes()))
+        Some(Self(value.into()))
     }
-    fn from_bytes(value: Bytes) -> Option<Self> {
-        Some(value)
+    fn from_bytes(value: Vec<u8>) -> Option<Self> {
+        Some(Self(value))
     }
 }
 
@@ -159,8 +186,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-pub(super) fn from_base64(text: &str) -> Result<Bytes, base64::DecodeError> {
-    BASE64.decode(text).map(Bytes::from)
+pub(super) fn from_base64(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
+    BASE64.decode(text)
 }
 
 pub(super) fn to_base64(bytes: &[u8]) -> String {

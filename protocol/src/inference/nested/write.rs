@@ -6,7 +6,6 @@ use crate::inference::{
     tensor::{Data, Datatype, Tensor},
 };
 use bytemuck::AnyBitPattern;
-use bytes::Bytes;
 use half::{bf16, f16};
 use serde::Serialize;
 
@@ -33,7 +32,7 @@ pub(in crate::inference) fn write_flat(tensor: &Tensor, output: &mut Vec<u8>) ->
             write_numbers(datatype, bytes, dims, Dialect::OpenInference, output);
             return Ok(());
         }
-        Data::Strings(strings) => strings.iter().map(|string| &string[..]).collect(),
+        Data::Strings(strings) => strings.iter().collect(),
         Data::Documents(documents) => {
             texts = documents.iter().map(write_document).collect();
             texts.iter().map(|text| &text[..]).collect()
@@ -193,7 +192,7 @@ fn print<T: Serialize>(number: T, output: &mut Vec<u8>) {
 }
 
 /// A text, or what is none, or is not to be one, in base64.
-fn write_string(base64: bool, string: &Bytes, output: &mut Vec<u8>) {
+fn write_string(base64: bool, string: &[u8], output: &mut Vec<u8>) {
     match std::str::from_utf8(string) {
         Ok(text) if !base64 => json(text, output),
         _ => {

@@ -7,9 +7,10 @@
 use crate::inference::{
     nested,
     spec::{Dims, TensorSpec},
+    strings::Strings,
     tensor::{self, Data, Datatype, Tensor},
 };
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
 /// Why bytes are not the tensor that they should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,18 +74,19 @@ pub(super) fn read(datatype: Datatype, shape: Vec<usize>, bytes: Bytes) -> Resul
     })
 }
 
-fn strings(mut bytes: Bytes) -> Result<Vec<Bytes>, Error> {
-    let mut strings = Vec::new();
-    let short = |index, expected, got| Error::Element { index, expected, got };
-    while !bytes.is_empty() {
-        let length = bytes.try_get_u32_le().map_err(|_| short(strings.len(), 4, bytes.len()))?;
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        if length > bytes.len() {
-            return Err(short(strings.len(), length, bytes.len()));
-        }
-        strings.push(bytes.split_to(length));
+/// Bytes of a string's length, in front of it.
+const LENGTH: usize = 4;
+
+fn strings(bytes: Bytes) -> Result<Strings, Error> {
+    let (mut ends, mut rest) = (Vec::new(), &bytes[..]);
+    while !rest.is_empty() {
+        let short = |expected, got| Error::Element { index: ends.len(), expected, got };
+        let (length, behind) = rest.split_first_chunk().ok_or_else(|| short(LENGTH, rest.len()))?;
+        let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
+        rest = behind.get(length..).ok_or_else(|| short(length, behind.len()))?;
+        ends.push(bytes.len() - rest.len());
     }
-    Ok(strings)
+    Ok(Strings::in_place(bytes, ends, LENGTH))
 }
 
 /// The tensor of a body that is nothing but its bytes, for a model that has `spec` as its only input.
@@ -102,7 +104,11 @@ pub(super) fn raw(spec: &TensorSpec, body: &Bytes) -> Result<Tensor, Error> {
     let Some(size) = datatype.size() else {
         let is_one = spec.shape.iter().all(|dim| dim.is_none_or(|dim| dim == 1));
         let shape = vec![1; spec.shape.len()];
-        return if is_one { Ok(Tensor::from_strings(shape, vec![body.clone()])?) } else { Err(ambiguous()) };
+        return if is_one {
+            Ok(Tensor::from_strings(shape, Strings::in_place(body.clone(), vec![body.len()], 0))?)
+        } else {
+            Err(ambiguous())
+        };
     };
     let free: Vec<usize> = (0..spec.shape.len()).filter(|at| spec.shape[*at].is_none()).collect();
     let mut shape: Vec<usize> = spec.shape.iter().map(|dim| dim.unwrap_or(1)).collect();
@@ -130,20 +136,21 @@ pub(super) fn raw(spec: &TensorSpec, body: &Bytes) -> Result<Tensor, Error> {
 pub(super) fn print(tensor: &Tensor) -> Bytes {
     match tensor.data() {
         Data::Numbers(bytes) => bytes.clone(),
-        Data::Strings(strings) => print_strings(strings),
+        Data::Strings(strings) => print_strings(strings.iter()),
         Data::Documents(documents) => {
-            print_strings(&documents.iter().map(nested::write_document).collect::<Vec<_>>())
+            let texts: Vec<_> = documents.iter().map(nested::write_document).collect();
+            print_strings(texts.iter().map(|text| &text[..]))
         }
     }
 }
 
-fn print_strings(strings: &[impl AsRef<[u8]>]) -> Bytes {
-    let mut bytes = Vec::with_capacity(strings.iter().map(|string| 4 + string.as_ref().len()).sum());
+fn print_strings<'a>(strings: impl Iterator<Item = &'a [u8]> + Clone) -> Bytes {
+    let mut bytes = Vec::with_capacity(strings.clone().map(|string| LENGTH + string.len()).sum());
     for string in strings {
         // What the length cannot say is cut: no answer is so long.
-        let length = u32::try_from(string.as_ref().len()).unwrap_or(u32::MAX);
+        let length = u32::try_from(string.len()).unwrap_or(u32::MAX);
         bytes.extend_from_slice(&length.to_le_bytes());
-        bytes.extend_from_slice(&string.as_ref()[..length as usize]);
+        bytes.extend_from_slice(&string[..length as usize]);
     }
     bytes.into()
 }

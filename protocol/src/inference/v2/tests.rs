@@ -173,7 +173,7 @@ fn tensors_as_bytes_are_parts_of_the_body() {
     let tensors: Vec<_> = request.inputs.iter().map(|input| &input.tensor).collect();
     assert_eq!(tensors[0].to_f32(), Some(vec![1.0, 2.0]));
     assert_eq!(tensors[1].numbers(), Some(&[5i8][..]));
-    assert_eq!(tensors[2].data(), &Data::Strings(vec!["hi".into(), Bytes::new(), "!".into()]));
+    assert_eq!(tensors[2].data(), &Data::Strings(["hi", "", "!"].into_iter().collect()));
     assert_eq!(tensors[3].numbers(), Some(&[false, true][..]));
     assert_eq!(tensors[4].shape(), [1, 0]);
     let Data::Numbers(bytes) = tensors[0].data() else { panic!() };
@@ -256,7 +256,7 @@ fn bytes_alone_tell_the_shape_where_they_can() {
     }
     let body = Bytes::from_static(b"abc");
     let request = parse(&body, Some(0), &[spec(Text, &[-1])]).unwrap();
-    assert_eq!(request.inputs[0].tensor.data(), &Data::Strings(vec![body.clone()]));
+    assert_eq!(request.inputs[0].tensor.data(), &Data::Strings([&body].into_iter().collect()));
     assert!(request.is_binary("y"));
     let specs = [spec(Text, &[-1]), spec(Text, &[-1])];
     assert!(parse(&body, Some(0), &specs).unwrap_err().to_string().contains("one input, this has 2"));
@@ -265,7 +265,7 @@ fn bytes_alone_tell_the_shape_where_they_can() {
 #[test]
 fn a_response_is_the_json_of_the_protocol_and_the_bytes_behind_it() {
     let numbers = Tensor::from_numbers(vec![1, 2], vec![0.5f32, f32::NAN]).unwrap();
-    let strings = Tensor::from_strings(vec![2], vec!["hi".into(), Bytes::new()]).unwrap();
+    let strings = Tensor::from_strings(vec![2], ["hi", ""].into_iter().collect()).unwrap();
     let print = |outputs: &[(&'static str, &Tensor, bool)], id| {
         let output = |&(name, tensor, binary)| Output { name, tensor, binary };
         let outputs = outputs.iter().map(output).collect();
@@ -317,7 +317,7 @@ fn large_tensors_are_pieces_of_their_own() {
 
 #[test]
 fn strings_that_are_no_text_go_as_bytes_alone() {
-    let strings = Tensor::from_strings(vec![2], vec!["ü".into(), Bytes::from_static(b"\0\xff")]).unwrap();
+    let strings = Tensor::from_strings(vec![2], ["ü".as_bytes(), b"\0\xff"].into_iter().collect()).unwrap();
     let print = |binary| {
         let outputs = vec![Output { name: "s", tensor: &strings, binary }];
         print(&InferResponse { model_name: "m", model_version: "1", id: None, outputs })
@@ -330,7 +330,7 @@ fn strings_that_are_no_text_go_as_bytes_alone() {
 #[test]
 fn documents_are_texts() {
     let numbers = Tensor::from_numbers(vec![2], vec![0.5f32, f32::NAN]).unwrap();
-    let keys = Tensor::from_strings(vec![2], vec!["a\"".into(), "b".into()]).unwrap();
+    let keys = Tensor::from_strings(vec![2], ["a\"", "b"].into_iter().collect()).unwrap();
     let map = Document::Map(Map::new(keys, numbers).unwrap());
     let documents = Tensor::from_documents(vec![1], vec![map]).unwrap();
     let print = |binary| {
