@@ -168,5 +168,13 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking()
+            && let Ok(log) = self.log.get_mut()
+        {
+            let (lines, seen) = log;
+            seen.extend(lines.try_iter());
+            let last = &seen[seen.len().saturating_sub(30)..];
+            eprintln!("the last of what process {} has said:\n{}", self.child.id(), last.join("\n"));
+        }
     }
 }
