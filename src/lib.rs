@@ -34,10 +34,12 @@ use anyhow::Context;
 use os::signals::{Signal, Signals};
 use std::{sync::Arc, time::Duration};
 use telemetry::{
+    alarms::Alarms,
     logging,
     phase::{Life, Phase},
     traffic::Traffic,
 };
+use wire::{LiveLimits, Sentry};
 
 /// Loads the models that `config` names and starts the workers, as `predictd serve` does. Blocks for as long as that takes.
 ///
@@ -79,9 +81,10 @@ pub async fn serve<H: Handler>(listener: Listener, service: H) -> std::io::Resul
     let life = Life::begin(Phase::Ready, Box::new(|_, _| {}));
     let drain = wire::Drain::of(&life);
     tracing::info!(listen = %listener.address(), "listening");
-    let traffic = Traffic::default();
-    let serving =
-        tokio::spawn(wire::serve(listener, service, traffic, limits.into(), connections.clone(), drain));
+    let (traffic, limits) = (Traffic::default(), LiveLimits::from(limits));
+    let sentry = Sentry::over([&listener], connections.clone(), limits.clone(), Alarms::default());
+    let watching = tokio::spawn(sentry.watch());
+    let serving = tokio::spawn(wire::serve(listener, service, traffic, limits, connections.clone(), drain));
     let signal = signals.next().await;
     life.enter(Phase::Draining, &format!("{}: answering what was accepted", signal.name()));
     let drained = async {
@@ -92,6 +95,7 @@ pub async fn serve<H: Handler>(listener: Listener, service: H) -> std::io::Resul
         _ = tokio::time::timeout(Duration::from_secs(30), drained) => {}
         _ = signals.next() => {}
     }
+    watching.abort();
     logging::flush(Duration::from_secs(1));
     Ok(())
 }

@@ -8,9 +8,10 @@ use crate::{
         usage::{self, Usage},
     },
     pool::{self, Standing as PoolStanding},
-    serving::{Standing, State},
+    serving::{Standing, State, UNLOADED},
     telemetry::{
         RequestId,
+        alarms::Alarms,
         histogram::Histogram,
         snapshot::{
             self, Alarm, Counts, Cpu, Done, Files, Loading, Memory, Model, ModelTimes, Requests, Route,
@@ -35,6 +36,7 @@ pub struct Front {
     connections: Connections,
     limits: LiveLimits,
     doors: Arc<OnceLock<Vec<Door>>>,
+    alarms: Alarms,
 }
 
 /// A socket that is listened on.
@@ -59,12 +61,18 @@ impl Front {
     /// One with these counts and bounds.
     #[must_use]
     pub fn new(traffic: Traffic, connections: Connections, limits: LiveLimits) -> Self {
-        Self { traffic, connections, limits, doors: Arc::default() }
+        Self { traffic, connections, limits, doors: Arc::default(), alarms: Alarms::default() }
     }
 
     /// Says once where the server listens.
     pub fn opened(&self, doors: impl Iterator<Item = Door>) {
         let _ = self.doors.set(doors.collect());
+    }
+
+    /// What is wrong there.
+    #[must_use]
+    pub fn alarms(&self) -> &Alarms {
+        &self.alarms
     }
 
     fn doors(&self) -> &[Door] {
@@ -92,10 +100,19 @@ impl Front {
 }
 
 impl App {
-    /// How the server stands now. Taken on a thread of its own: it asks the kernel, too.
+    /// How the server stands now.
     pub async fn snapshot(&self) -> Snapshot {
+        self.shown(|snapshot| snapshot).await
+    }
+
+    /// The same as somebody sees it. Taken and shown on a thread of its own: it asks the kernel, and may be long.
+    pub(super) async fn shown<T: Send + 'static>(
+        &self,
+        show: impl FnOnce(Snapshot) -> T + Send + 'static,
+    ) -> T {
         let app = self.clone();
-        tokio::task::spawn_blocking(move || app.take_snapshot()).await.unwrap_or_default()
+        let shown = tokio::task::spawn_blocking(move || show(app.take_snapshot())).await;
+        shown.expect("it does not panic, and is not cancelled")
     }
 
     fn take_snapshot(&self) -> Snapshot {
@@ -136,7 +153,7 @@ impl App {
             sockets: self.front.sockets(),
             workers: pool.workers.iter().map(|worker| self.worker(worker, now)).collect(),
             former_workers: done(pool.former),
-            alarms: alarms(&models, &pool, now),
+            alarms: alarms(&models, &pool, &self.front, now),
             models: models.iter().map(|standing| model(standing, &pool, now)).collect(),
             stuck,
             bucket_bounds_s: snapshot::bounds_s().collect(),
@@ -236,7 +253,8 @@ fn requests(figures: &traffic::Figures) -> Requests {
         let time = Times::from(&of.time);
         let latency = requests.latency.entry(wire.clone()).or_default();
         *latency = latency.with(&time);
-        requests.routes.push(Route { wire, route: of.route.clone(), answered, time });
+        let route = if of.route.is_empty() { "other".into() } else { of.route.clone() };
+        requests.routes.push(Route { wire, route, answered, time });
     }
     let sum = |counts: &[(Wire, u64)]| counts.iter().map(|(_, count)| count).sum::<u64>();
     (requests.received, requests.aborted) = (sum(&figures.received), sum(&figures.aborted));
@@ -295,39 +313,71 @@ fn counts(figures: &Figures) -> Counts {
     }
 }
 
-/// What is wrong, of what is known at any moment.
-fn alarms(models: &[Standing], pool: &PoolStanding, now: Instant) -> Vec<Alarm> {
-    let mut alarms = Vec::new();
-    for worker in &pool.workers {
-        let Some(task) = worker.task.as_ref().filter(|task| task.slow) else { continue };
-        let (model, number) = (&task.model, worker.number);
-        let (kind, text) = if task.stuck {
-            ("stuck", format!("a run of {model} on worker {number} is stuck: it did not end when told to"))
-        } else {
-            ("slow", format!("a run of {model} on worker {number} is slow"))
-        };
-        alarms.push(Alarm { kind: kind.into(), text, for_s: seconds(now - task.begun) });
-    }
-    for standing in models {
+/// What is wrong now.
+fn alarms(models: &[Standing], pool: &PoolStanding, front: &Front, now: Instant) -> Vec<Alarm> {
+    let alarm = |kind: &str, text: String, since: Instant| Alarm {
+        kind: kind.into(),
+        text,
+        for_s: seconds(now.saturating_duration_since(since)),
+    };
+    let runs = pool.workers.iter().filter_map(|worker| {
+        let (task, number) = (worker.task.as_ref().filter(|task| task.slow)?, worker.number);
+        let (kind, what) =
+            if task.stuck { ("stuck", "is stuck: it did not end when told to") } else { ("slow", "is slow") };
+        Some(alarm(kind, format!("a run of {} on worker {number} {what}", task.model), task.begun))
+    });
+    let queues = pool.full.iter().map(|(model, full)| {
+        let text = format!("the queue of {model} is full: {} requests were refused", full.count);
+        alarm("queue_full", text, full.begun())
+    });
+    let models = models.iter().filter_map(|standing| {
         let kind = match standing.state {
             State::Closed => "closed",
-            State::Unavailable if standing.reason.is_some() => "unavailable",
-            _ => continue,
+            State::Unavailable => "unavailable",
+            _ => return None,
         };
-        let (name, reason) = (&standing.name, standing.reason.as_deref().unwrap_or_default());
+        let reason = standing.reason.as_deref().filter(|reason| *reason != UNLOADED)?;
         let version = standing.version.map_or_else(String::new, |version| format!("/{version}"));
-        let text = format!("model {name}{version}: {reason}");
-        alarms.push(Alarm {
-            kind: kind.into(),
-            text,
-            for_s: seconds(now.saturating_duration_since(standing.since)),
-        });
-    }
-    alarms.sort_by(|one, other| other.for_s.total_cmp(&one.for_s));
-    alarms
+        Some(alarm(kind, format!("model {}{version}: {reason}", standing.name), standing.since))
+    });
+    let front = front.alarms.all().into_iter().map(|of| alarm(of.kind, of.text, of.since));
+    let mut all: Vec<Alarm> = runs.chain(queues).chain(models).chain(front).collect();
+    all.sort_by(|one, other| other.for_s.total_cmp(&one.for_s));
+    all
 }
 
 /// To the microsecond, which is more than a person reads and less than a clock has.
 fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::StatusCode;
+
+    #[test]
+    fn every_route_is_counted_by_its_own_template() {
+        for template in crate::api::paths() {
+            let traffic = Traffic::of(crate::api::paths());
+            let path = template.replace(['{', '}'], "");
+            traffic.begin(Wire::Http, &path).answered(StatusCode::OK);
+            let requests = requests(&traffic.figures());
+            let [route] = &requests.routes[..] else { panic!("{path}") };
+            assert_eq!(route.route, template);
+            assert_eq!((requests.received, requests.under_way), (1, 0));
+        }
+    }
+
+    #[test]
+    fn a_path_of_a_clients_own_is_no_route() {
+        let traffic = Traffic::of(crate::api::paths());
+        for path in ["/", "", "/nowhere", "/predict/a/b", "/v2/models/m/versions/1/x", "/predict/", "//", "*"]
+        {
+            traffic.begin(Wire::Uwsgi, path).answered(StatusCode::NOT_FOUND);
+        }
+        let requests = requests(&traffic.figures());
+        assert_eq!(requests.routes.len(), 1);
+        assert_eq!((&*requests.routes[0].route, requests.answered["uwsgi"]["404"]), ("other", 8));
+    }
 }

@@ -57,6 +57,13 @@ fn page(status: &Value) -> String {
             time(loading, "for_s")
         );
     }
+    for alarm in status["alarms"].as_array().into_iter().flatten() {
+        // The table says so too, with the reason.
+        if matches!(alarm["kind"].as_str(), Some("closed" | "unavailable")) {
+            continue;
+        }
+        let _ = writeln!(page, "ALARM, for {}: {}", time(alarm, "for_s"), text(alarm, "text"));
+    }
     let rows: Vec<[String; 6]> = status["models"]
         .as_array()
         .into_iter()
@@ -94,6 +101,7 @@ mod tests {
         let status = json!({
             "version": "0.1.0", "pid": 7, "phase": "ready", "ready": false, "uptime_s": 3700.0,
             "loading": {"operation": "reload", "model": "a", "for_s": 1.5},
+            "alarms": [{"kind": "unavailable", "text": "model a: no", "for_s": 1.0}, {"kind": "slow", "text": "a run of m/1 on worker 1 is slow", "for_s": 12.0}],
             "models": [
                 {"name": "digits", "version": "12", "state": "ready", "for_s": 12.0, "queue_rows": 3, "reason": null},
                 {"name": "a", "version": null, "state": "unavailable", "for_s": 1.0, "queue_rows": 0, "reason": "no"},
@@ -101,6 +109,7 @@ mod tests {
         });
         let expected = "predictd 0.1.0, process 7, ready for 1 h 1 min, NOT READY
 under way: reload, model 'a', for 1.5 s
+ALARM, for 12 s: a run of m/1 on worker 1 is slow
 MODEL   VERSION  STATE        FOR    QUEUE
 digits  12       ready        12 s   3
 a       -        unavailable  1.0 s  0      no

@@ -98,10 +98,14 @@ pub(super) struct Report {
 /// What a thread has to say or do after its task.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Ended {
-    /// It had been slow, and took so long.
-    pub slow: Option<Duration>,
+    /// It took so long.
+    pub took: Duration,
+    /// It had been slow.
+    pub slow: bool,
     /// It had been stuck, and what that means for its model.
     pub stuck: Option<Unstuck>,
+    /// Requests that were refused while the model was closed for that.
+    pub refused: u64,
 }
 
 /// What the end of a stuck run means for its model.

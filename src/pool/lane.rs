@@ -148,7 +148,11 @@ impl Lane {
         if submitted.as_ref().is_ok_and(|wanted| wanted.worker) {
             schedule.wake();
         }
+        let news = schedule.has_news();
         drop(schedule);
+        if news {
+            self.shared.watchdog.ring();
+        }
         match submitted {
             Ok(wanted) => {
                 if wanted.watchdog {

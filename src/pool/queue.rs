@@ -117,6 +117,11 @@ impl Queue {
         if fits || self.rows == 0 { Ok(()) } else { Err(Full { waiting: self.rows }) }
     }
 
+    /// Whether no more than half of what may wait does.
+    pub(super) fn is_half_empty(&self) -> bool {
+        self.rows <= self.batching.queue / 2
+    }
+
     /// A run took so long.
     pub(super) fn ran(&mut self, took: Duration) {
         self.usual = (self.usual * 7 + took) / 8;

@@ -2,6 +2,7 @@
 //!
 //! Time is an argument; there are no threads here. What is to be done outside of the lock comes out as [`Event`]s.
 
+mod full;
 mod standing;
 mod tick;
 
@@ -18,6 +19,7 @@ use super::{
 use crate::{
     model::engine::{Engine, Interrupt},
     os::process::ThreadId,
+    telemetry::episode::Episode,
 };
 use predictd_protocol::inference::tensor::Tensor;
 use std::{
@@ -51,6 +53,8 @@ pub(super) struct Schedule {
     taken: u64,
     /// Whether anything was begun since it looked.
     active: bool,
+    /// What the watchdog has to tell then.
+    news: Vec<Event>,
     stopped: bool,
     next_id: u64,
     given_up: GivenUp,
@@ -75,6 +79,10 @@ struct Lane {
     stuck: BTreeMap<WorkerNumber, String>,
     /// Whether it is among the turns.
     listed: bool,
+    /// That its queue is full.
+    full: Option<Episode>,
+    /// Requests that were refused since it is closed.
+    refused: u64,
 }
 
 /// A task for a worker.
@@ -103,6 +111,10 @@ pub(super) enum Event {
     Fatal(String),
     /// A thread of this number is wanted.
     Spare(WorkerNumber),
+    /// The queue of this model is full, so that requests are refused; so many rows wait.
+    Full(Arc<str>, usize),
+    /// It is no longer.
+    Eased(Arc<str>, Episode),
 }
 
 /// Who has to be woken.
@@ -134,6 +146,7 @@ impl Schedule {
             alarm: None,
             taken: 0,
             active: false,
+            news: Vec::new(),
             stopped: false,
             next_id: 0,
             given_up: GivenUp::default(),
@@ -149,7 +162,8 @@ impl Schedule {
     ) -> LaneId {
         let id = LaneId(self.next_number());
         let queue = Queue::new(batching);
-        let lane = Lane { name, engine, queue, running: 0, stuck: BTreeMap::new(), listed: false };
+        let stuck = BTreeMap::new();
+        let lane = Lane { name, engine, queue, running: 0, stuck, listed: false, full: None, refused: 0 };
         self.lanes.insert(id, lane);
         id
     }
@@ -158,25 +172,12 @@ impl Schedule {
     pub(super) fn close_lane(&mut self, id: LaneId) -> Vec<Event> {
         self.turns.retain(|turn| *turn != id);
         let Some(mut lane) = self.lanes.remove(&id) else { return Vec::new() };
-        let (mut events, jobs) = (Vec::new(), lane.queue.clear());
+        // What has begun is told before it ends.
+        let (mut events, jobs) = (std::mem::take(&mut self.news), lane.queue.clear());
+        events.extend(lane.full.take().map(|full| Event::Eased(Arc::clone(&lane.name), full)));
         self.given_up.tell(jobs, &mut events, |_| Failed::Stopped);
         self.given_up.lanes.push(lane);
         events
-    }
-
-    /// Rows that wait for a model.
-    pub(super) fn waiting(&self, id: LaneId) -> usize {
-        self.lanes.get(&id).map_or(0, |lane| lane.queue.rows())
-    }
-
-    /// Requests that wait for a model.
-    pub(super) fn pending(&self, id: LaneId) -> usize {
-        self.lanes.get(&id).map_or(0, |lane| lane.queue.requests())
-    }
-
-    /// Why a model is closed, if it is.
-    pub(super) fn closed(&self, id: LaneId) -> Option<String> {
-        self.lanes.get(&id)?.stuck.values().next().cloned()
     }
 
     /// A name for a job that comes after all others.
@@ -201,7 +202,7 @@ impl Schedule {
             Ok(to) => to,
             Err(why) => {
                 self.given_up.withdrawn.push((job, inputs.unwrap_or_default()));
-                self.rejected.count(&why);
+                self.note_rejected(lane, &why, now);
                 return Err(why);
             }
         };
@@ -354,7 +355,7 @@ impl Schedule {
     /// A worker has done its task.
     pub(super) fn end(&mut self, worker: WorkerNumber, now: Instant) -> Ended {
         let Some(run) = self.crew.end(worker) else { return Ended::default() };
-        let mut ended = Ended { slow: run.slow.then(|| now - run.begun), stuck: None };
+        let mut ended = Ended { took: now - run.begun, slow: run.slow, ..Ended::default() };
         if let Some(lane) = self.lanes.get_mut(&run.lane) {
             lane.running -= 1;
             lane.stuck.remove(&worker);
@@ -365,8 +366,11 @@ impl Schedule {
         }
         if run.stuck {
             self.stuck -= 1;
-            ended.stuck = Some(match self.lanes.get(&run.lane) {
-                Some(lane) if lane.stuck.is_empty() => Unstuck::Open,
+            ended.stuck = Some(match self.lanes.get_mut(&run.lane) {
+                Some(lane) if lane.stuck.is_empty() => {
+                    ended.refused = std::mem::take(&mut lane.refused);
+                    Unstuck::Open
+                }
                 Some(_) => Unstuck::Closed,
                 None => Unstuck::Gone,
             });

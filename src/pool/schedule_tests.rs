@@ -24,6 +24,8 @@ struct Fixture {
     schedule: Schedule,
     now: Instant,
     next: u64,
+    /// Of requests to come.
+    deadline: Duration,
 }
 
 type Caller = Arc<Slot<(), ()>>;
@@ -31,7 +33,7 @@ type Caller = Arc<Slot<(), ()>>;
 impl Fixture {
     fn new() -> Self {
         let rules = Rules { places: 2, slow_after: 250 * MS, stuck_after: 5000 * MS, max_stuck: 4 };
-        Self { schedule: Schedule::new(rules), now: Instant::now(), next: 100 }
+        Self { schedule: Schedule::new(rules), now: Instant::now(), next: 100, deadline: DEADLINE }
     }
 
     fn lane(&mut self, name: &str) -> LaneId {
@@ -55,7 +57,7 @@ impl Fixture {
     ) -> Result<(JobId, Caller, Wanted), Rejected> {
         self.next += 1;
         let slot = slot(self.now);
-        let job = job_for(self.next, self.now, self.now + DEADLINE, &slot);
+        let job = job_for(self.next, self.now, self.now + self.deadline, &slot);
         let id = job.id;
         let wanted = self.schedule.submit(lane, job, inputs, self.now)?;
         Ok((id, slot, wanted))
@@ -96,6 +98,8 @@ impl Fixture {
             Event::Stuck(_) => "stuck",
             Event::Fatal(_) => "fatal",
             Event::Spare(_) => "spare",
+            Event::Full(..) => "full",
+            Event::Eased(..) => "eased",
         });
         names.collect()
     }
@@ -157,7 +161,8 @@ fn a_spare_leaves_when_the_slow_one_is_back() {
     f.take(1).unwrap();
     assert_eq!(f.pass(251 * MS), ["slow", "spare"]);
     assert!(!f.schedule.leave(3));
-    assert_eq!(f.schedule.end(1, f.now).slow, Some(251 * MS));
+    let ended = f.schedule.end(1, f.now);
+    assert_eq!((ended.slow, ended.took), (true, 251 * MS));
     assert!(f.schedule.is_crowded());
     assert!(!f.schedule.leave(1), "a worker stays");
     assert!(f.schedule.leave(3));
@@ -402,4 +407,60 @@ fn a_model_that_is_gone_leaves_its_run_behind() {
     assert_eq!(f.pass(5000 * MS), ["stuck"]);
     assert_eq!(f.schedule.end(1, f.now).stuck, Some(Unstuck::Gone));
     assert_eq!(f.take(2), None);
+}
+
+#[test]
+fn a_full_queue_is_one_thing_from_when_it_is_first_full_until_it_has_room_for_a_while() {
+    let mut f = Fixture::new();
+    let a = f.lane("a");
+    f.deadline = 60 * DEADLINE;
+    let fill = |f: &mut Fixture| while f.try_submit(a).is_ok() {};
+    fill(&mut f);
+    assert!(f.schedule.has_news());
+    assert_eq!((f.pass(Duration::ZERO), f.schedule.has_news()), (vec!["full"], false));
+    for _ in 0..5 {
+        f.take(1).unwrap();
+        f.schedule.end(1, f.now);
+        fill(&mut f);
+        assert!(!f.schedule.has_news() && f.pass(150 * MS).is_empty());
+    }
+    assert_eq!(f.schedule.standing().full[0].1.count, 6);
+    // Nothing is refused any more, but it is still more than half full.
+    f.take(1).unwrap();
+    f.schedule.end(1, f.now);
+    assert_eq!((f.pass(900 * MS), f.pass(900 * MS)), (vec![], vec![]));
+    let alarm = f.schedule.alarm().expect("somebody has to look whether it eases");
+    assert!(alarm <= f.now + 250 * MS);
+    while f.take(1).is_some() {
+        f.schedule.end(1, f.now);
+    }
+    assert_eq!(f.pass(250 * MS), ["eased"]);
+    assert!(f.schedule.standing().full.is_empty());
+    assert_eq!(f.schedule.standing().rejected.full, 6);
+}
+
+#[test]
+fn what_each_thread_is_at_and_has_done_is_known() {
+    let mut f = Fixture::new();
+    let a = f.lane("a/1");
+    f.submit(a);
+    f.submit(a);
+    f.take(1).unwrap();
+    f.submit(a);
+    let standing = f.schedule.standing();
+    let task = standing.workers[0].task.clone().unwrap();
+    assert_eq!((&*task.model, task.rows, task.requests.len(), task.slow), ("a/1", 2, 2, false));
+    assert!(standing.workers[1].task.is_none());
+    let expected = Waiting { rows: 1, requests: 1, running: 1, begun: 2 };
+    assert_eq!(standing.queues[&a], expected);
+    assert_eq!(f.pass(250 * MS), ["slow", "spare"]);
+    f.schedule.count(3, Done { runs: 7, busy: MS, ..Done::default() });
+    f.schedule.count(1, Done { runs: 1, rows: 2, busy: 250 * MS, ..Done::default() });
+    let standing = f.schedule.standing();
+    assert!(standing.workers[0].task.as_ref().is_some_and(|task| task.slow));
+    assert!(standing.workers[2].spare && standing.workers[2].done.runs == 7);
+    f.schedule.end(1, f.now);
+    assert!(f.schedule.leave(3));
+    let standing = f.schedule.standing();
+    assert_eq!((standing.workers.len(), standing.former.runs, standing.workers[0].done.rows), (2, 7, 2));
 }

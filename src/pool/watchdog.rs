@@ -69,6 +69,13 @@ pub(super) fn handle(shared: &Arc<Shared>, event: Event) {
         Event::Fatal(reason) => {
             shared.fatal.send_if_modified(|fatal| fatal.is_none() && fatal.replace(reason).is_none());
         }
+        Event::Full(lane, waiting) => {
+            tracing::warn!(model = %lane, waiting, "the queue is full: requests are refused until there is room");
+        }
+        Event::Eased(lane, full) => {
+            let (lasted_s, refused, peak) = (full.lasted_s(), full.count, full.peak);
+            tracing::warn!(model = %lane, lasted_s, refused, peak, "the queue has room again");
+        }
         Event::Spare(number) => {
             if let Err(error) = worker::start(shared, number) {
                 tracing::error!("no thread can be started to stand in for a slow worker: {error}");

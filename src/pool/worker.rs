@@ -67,24 +67,19 @@ fn live(shared: &Arc<Shared>, number: WorkerNumber) {
 }
 
 fn tell(number: WorkerNumber, lane: &str, ended: &Ended) {
-    if let Some(took) = ended.slow {
-        tracing::warn!(model = lane, worker = number, took_ms = took.as_millis(), "the slow run has ended");
+    if ended.slow {
+        let took_ms = ended.took.as_millis();
+        tracing::warn!(model = lane, worker = number, took_ms, "the slow run has ended");
     }
-    match ended.stuck {
-        Some(Unstuck::Open) => {
-            tracing::warn!(model = lane, "the stuck run has ended: the model is open again");
-        }
-        Some(Unstuck::Closed) => {
-            tracing::warn!(model = lane, "a stuck run has ended; others keep the model closed");
-        }
-        Some(Unstuck::Gone) => {
-            tracing::warn!(
-                model = lane,
-                "a stuck run has ended, of a model that was replaced or removed since"
-            );
-        }
-        None => {}
-    }
+    let Some(stuck) = ended.stuck else { return };
+    let what = match stuck {
+        Unstuck::Open => "the stuck run has ended: the model is open again",
+        Unstuck::Closed => "a stuck run has ended; others keep the model closed",
+        Unstuck::Gone => "a stuck run has ended, of a model that was replaced or removed since",
+    };
+    let took_s = ended.took.as_millis() as f64 / 1e3;
+    let refused = (stuck == Unstuck::Open).then_some(ended.refused);
+    tracing::warn!(model = lane, worker = number, took_s, refused, "{what}");
 }
 
 /// Waits for a task; `None` where there is no place for this thread any more.

@@ -20,7 +20,7 @@ use crate::{
         upgrade::{Handover, Predecessor, Successor},
     },
     telemetry::{logging, phase::Phase, traffic::Traffic},
-    wire::{self, Connections, Drain},
+    wire::{self, Connections, Drain, Sentry},
 };
 use std::{
     path::PathBuf,
@@ -188,6 +188,8 @@ impl<'a> Server<'a> {
         for listener in &admin {
             tracing::info!(admin = %listener.address(), "listening");
         }
+        let alarms = app.front.alarms().clone();
+        let sentry = Sentry::over(&public, live.connections.clone(), live.limits.clone(), alarms);
         let takes_over = predecessor.is_some();
         if let Some(predecessor) = predecessor {
             tokio::task::spawn_blocking(move || predecessor.relieve()).await?;
@@ -221,6 +223,8 @@ impl<'a> Server<'a> {
             let (traffic, connections) = (Traffic::default(), admin_connections.clone());
             serving.spawn(wire::serve(listener, router, traffic, limits, connections, drain.clone()));
         }
+        // It ends with the runtime.
+        tokio::spawn(sentry.watch());
         let (models, addresses) = (app.models.clone(), addresses.join(", "));
         announcer.life().ready(Box::new(move || {
             let count = models.answering();

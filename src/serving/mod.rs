@@ -16,7 +16,7 @@ pub use inspection::{Inspection, Timing, inspect};
 pub use load::{Cause, Failure, Setup};
 pub use loader::{Loader, Reread};
 pub use operation::{Answer, LoadError, Operation, Outcome, Pending, Refusal, Report, What};
-pub use registry::{Lookup, Models, Served, Standing, State};
+pub use registry::{Lookup, Models, Served, Standing, State, UNLOADED};
 pub use starter::starter;
 
 use crate::{

@@ -116,6 +116,9 @@ pub enum State {
     Unavailable,
 }
 
+/// The reason of what somebody has unloaded, which is as it should be.
+pub const UNLOADED: &str = "unloaded";
+
 /// What is known of a version of a model.
 #[derive(Clone, Debug)]
 pub struct Standing {
@@ -350,7 +353,7 @@ impl Entry {
                 None => all.push(standing(version, State::Unavailable, since, Some(reason), None)),
             }
         } else if let Some(since) = self.unloaded.filter(|_| all.is_empty()) {
-            all.push(standing(None, State::Unavailable, since, Some("unloaded".into()), None));
+            all.push(standing(None, State::Unavailable, since, Some(UNLOADED.into()), None));
         }
         all.sort_by_key(|standing| standing.version);
         all

@@ -1,6 +1,8 @@
 //! What the server says of itself.
 
 pub mod access;
+pub mod alarms;
+pub mod episode;
 pub mod histogram;
 pub mod logging;
 pub mod phase;

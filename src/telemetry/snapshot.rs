@@ -144,7 +144,7 @@ pub struct Requests {
 pub struct Route {
     /// The wire.
     pub wire: String,
-    /// The template of the paths; empty for paths that there are none of, and requests that were refused unread.
+    /// The template of the paths; `other` for paths that there are none of, and requests that were refused unread.
     pub route: String,
     /// Those that were answered, by status.
     pub answered: BTreeMap<String, u64>,
@@ -308,7 +308,7 @@ pub struct Stuck {
 /// Something that is wrong right now. Its begin and its end are in the log.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Alarm {
-    /// What kind: `queue_full`, `slow`, `stuck`, `closed`, `accept_queue`, `memory`, `connections` or `unavailable`.
+    /// What kind: `accept`, `accept_queue`, `closed`, `connections`, `memory`, `queue_full`, `slow`, `stuck` or `unavailable`.
     pub kind: String,
     /// In words.
     pub text: String,
@@ -355,7 +355,9 @@ pub fn quantile(buckets: &[u64], share: f64) -> Option<f64> {
     for (count, to) in buckets.iter().zip(bounds_s()) {
         let count = *count as f64;
         if count > 0.0 && below + count >= wanted {
-            return Some(from + (to - from) * (wanted - below) / count);
+            let seconds = from + (to - from) * (wanted - below) / count;
+            // Whole nanoseconds: there is no more to it.
+            return Some((seconds * 1e9).round() / 1e9);
         }
         (below, from) = (below + count, to);
     }

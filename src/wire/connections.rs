@@ -1,11 +1,14 @@
 //! The places for connections: so many at once, and how long until all are free.
 
-use crate::{os::socket::Address, telemetry::snapshot};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, AtomicU64, Ordering},
+use crate::telemetry::snapshot;
+use std::{
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// The places for connections, shared by all listeners of a server.
 #[derive(Clone, Debug)]
@@ -19,6 +22,31 @@ struct Places {
     surplus: AtomicU32,
     accepted: AtomicU64,
     refused: AtomicU64,
+    arrival: Notify,
+    /// How often a listener had to wait for a place.
+    waits: AtomicU64,
+    /// How many do.
+    waiting: AtomicU32,
+    /// How often one that came could not be accepted, and why.
+    failures: AtomicU64,
+    failure: Mutex<String>,
+}
+
+/// A listener that waits for a place.
+struct Waiting<'a>(&'a Places);
+
+impl<'a> Waiting<'a> {
+    fn begin(places: &'a Places) -> Self {
+        places.waits.fetch_add(1, Ordering::Relaxed);
+        places.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(places)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// One connection's.
@@ -39,6 +67,11 @@ impl Connections {
             surplus: AtomicU32::new(0),
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            arrival: Notify::new(),
+            waits: AtomicU64::new(0),
+            waiting: AtomicU32::new(0),
+            failures: AtomicU64::new(0),
+            failure: Mutex::default(),
         }))
     }
 
@@ -63,6 +96,7 @@ impl Connections {
     /// One more has come.
     pub(super) fn accepted(&self) {
         self.0.accepted.fetch_add(1, Ordering::Relaxed);
+        self.0.arrival.notify_one();
     }
 
     /// Its peer may not be here.
@@ -89,21 +123,50 @@ impl Connections {
         let _ = self.0.free.acquire_many(self.max()).await;
     }
 
-    /// Waits for a place, and says in the log that it has to.
-    pub(super) async fn place(&self, address: &Address) -> Place {
+    /// Waits for a place.
+    pub(super) async fn place(&self) -> Place {
         let free = || Arc::clone(&self.0.free);
         let permit = match free().try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
-                let max = self.max();
-                tracing::warn!(
-                    listen = %address,
-                    "all {max} connections are in use; others wait (limits.connections)"
-                );
+                let _waiting = Waiting::begin(&self.0);
                 free().acquire_owned().await.expect("the places are never closed")
             }
         };
         Place { permit: Some(permit), of: Arc::clone(&self.0) }
+    }
+
+    /// One that came could not be accepted.
+    pub(super) fn failed(&self, error: &io::Error) {
+        *self.0.failure.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
+        self.0.failures.fetch_add(1, Ordering::Relaxed);
+        self.0.arrival.notify_one();
+    }
+
+    /// How often that was, and why the last time.
+    pub(super) fn failures(&self) -> (u64, String) {
+        let why = self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (self.0.failures.load(Ordering::Relaxed), why)
+    }
+
+    /// Waits until a connection has come since this was asked last.
+    pub(super) async fn arrival(&self) {
+        self.0.arrival.notified().await;
+    }
+
+    /// How many there may be.
+    pub(super) fn limit(&self) -> u64 {
+        self.max().into()
+    }
+
+    /// How often somebody had to wait for a place.
+    pub(super) fn waits(&self) -> u64 {
+        self.0.waits.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody does.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.0.waiting.load(Ordering::Relaxed) > 0
     }
 
     fn max(&self) -> u32 {
@@ -135,11 +198,10 @@ mod tests {
 
     #[tokio::test]
     async fn places_become_more_or_fewer_while_they_are_taken() {
-        let address = "unix:@x".parse().unwrap();
         let connections = Connections::new(4);
         let mut places = Vec::new();
         for _ in 0..4 {
-            places.push(connections.place(&address).await);
+            places.push(connections.place().await);
         }
         connections.resize(2);
         assert_eq!(connections.open(), 4);

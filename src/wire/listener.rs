@@ -8,7 +8,6 @@ use super::{
 use crate::{
     os::{
         listening::Inode,
-        process,
         socket::{Address, Bound, Claim},
     },
     telemetry::traffic::Traffic,
@@ -142,7 +141,7 @@ pub async fn serve<H: Handler>(
             return;
         }
         for _ in 0..BURST {
-            let place = connections.place(&listener.address).await;
+            let place = connections.place().await;
             let accepted = if bursts.is_some() { listener.accept_last() } else { listener.accept() };
             match accepted {
                 Ok(Some(fd)) => {
@@ -161,7 +160,8 @@ pub async fn serve<H: Handler>(
                 Ok(None) if bursts.is_some() => return,
                 Ok(None) => break,
                 Err(error) => {
-                    refused(&listener.address, &error).await;
+                    connections.failed(&error);
+                    rest(&error).await;
                     break;
                 }
             }
@@ -171,9 +171,7 @@ pub async fn serve<H: Handler>(
 }
 
 /// Without descriptors or memory, accepting again at once would only fail again.
-async fn refused(address: &Address, error: &io::Error) {
-    let open_files = process::open_files();
-    tracing::error!(listen = %address, open_files, "cannot accept a connection: {error}");
+async fn rest(error: &io::Error) {
     let lacking = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     if lacking.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) {
         tokio::time::sleep(Duration::from_millis(100)).await;

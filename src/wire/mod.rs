@@ -15,6 +15,7 @@ mod limits;
 mod listener;
 mod peers;
 mod pieces;
+mod sentry;
 mod socket;
 mod uwsgi;
 
@@ -26,6 +27,7 @@ pub use limits::{Limits, LiveLimits};
 pub use listener::{Listener, serve};
 pub use peers::AllowedUsers;
 pub use pieces::Pieces;
+pub use sentry::Sentry;
 
 use ::http::{Request, Response};
 use bytes::Bytes;

@@ -74,6 +74,18 @@ pub(super) const ROWS: &[Row] = &[
         fix: "connections = 16384   # in [limits], with LimitNOFILE above it; or fewer keepalive connections",
     },
     Row {
+        has: &["wait to be accepted at"],
+        what: "the kernel's queue of connections is nearly full",
+        why: "They come faster than they are accepted: limits.connections is reached, or the machine has no time. The next               ones are refused: nginx's (11: Resource temporarily unavailable).",
+        fix: "backlog = 4096   # in [socket]; net.core.somaxconn bounds it",
+    },
+    Row {
+        has: &["there are for them; others are refused"],
+        what: "limits.in_flight is reached",
+        why: "The bodies of all requests under way are held in memory, up to that; more are 503 with Retry-After.",
+        fix: "in_flight = \"2GiB\"   # in [limits], if the machine has it; or smaller bodies",
+    },
+    Row {
         has: &["cannot accept a connection", "Too many open files"],
         what: "predictd may not open more files",
         why: "Each connection is one: the limit is below limits.connections.",

@@ -1,7 +1,10 @@
 //! How everything stands at one moment: what each thread is at, what waits for each model.
 
 use super::{Done, Lane, LaneId, Rejected, Schedule, WorkerNumber};
-use crate::{os::process::ThreadId, telemetry::RequestId};
+use crate::{
+    os::process::ThreadId,
+    telemetry::{RequestId, episode::Episode},
+};
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 /// The whole pool.
@@ -13,6 +16,8 @@ pub struct Standing {
     pub former: Done,
     /// Requests that were not taken.
     pub rejected: Rejections,
+    /// The models whose queues are full.
+    pub full: Vec<(Arc<str>, Episode)>,
     pub(in crate::pool) queues: BTreeMap<LaneId, Waiting>,
 }
 
@@ -78,6 +83,21 @@ pub struct Rejections {
 const NAMED: usize = 4;
 
 impl Schedule {
+    /// Rows that wait for a model.
+    pub(in crate::pool) fn waiting(&self, id: LaneId) -> usize {
+        self.lanes.get(&id).map_or(0, |lane| lane.queue.rows())
+    }
+
+    /// Requests that wait for a model.
+    pub(in crate::pool) fn pending(&self, id: LaneId) -> usize {
+        self.lanes.get(&id).map_or(0, |lane| lane.queue.requests())
+    }
+
+    /// Why a model is closed, if it is.
+    pub(in crate::pool) fn closed(&self, id: LaneId) -> Option<String> {
+        self.lanes.get(&id)?.stuck.values().next().cloned()
+    }
+
     pub(in crate::pool) fn standing(&self) -> Standing {
         let waiting = |lane: &Lane| Waiting {
             rows: lane.queue.rows(),
@@ -103,7 +123,14 @@ impl Schedule {
             });
             Worker { number, thread: thread.id, spare: thread.spare, task, done: thread.done }
         });
-        Standing { workers: workers.collect(), former: self.crew.former(), rejected: self.rejected, queues }
+        let full = self.lanes.values().filter_map(|lane| Some((Arc::clone(&lane.name), lane.full?)));
+        Standing {
+            workers: workers.collect(),
+            former: self.crew.former(),
+            rejected: self.rejected,
+            full: full.collect(),
+            queues,
+        }
     }
 }
 

@@ -13,6 +13,7 @@ impl Schedule {
         let mut events = Vec::new();
         self.expire(now, &mut events);
         self.watch_runs(now, &mut events);
+        self.watch_queues(now, &mut events);
         // A lap more after the last thing that happened: a next one then finds us watching, and need not wake us.
         let lap = std::mem::take(&mut self.active).then(|| now + self.rules.slow_after);
         self.alarm = self.next_alarm(now).into_iter().chain(lap).min();
@@ -80,7 +81,10 @@ impl Schedule {
 
     fn next_alarm(&self, now: Instant) -> Option<Instant> {
         let Rules { slow_after, stuck_after, .. } = self.rules;
-        let lanes = self.lanes.values().flat_map(|lane| [lane.queue.deadline(), lane.queue.due(now).later()]);
+        let lanes = self
+            .lanes
+            .values()
+            .flat_map(|lane| [lane.queue.deadline(), lane.queue.due(now).later(), lane.eases_at(now)]);
         let runs = self.crew.runs().filter_map(|run| run.alarm(slow_after, stuck_after));
         lanes.flatten().chain(runs).min()
     }
