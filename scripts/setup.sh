@@ -3,7 +3,7 @@
 #
 #     scripts/setup.sh [nginx] [wrk] [curl] [cc] [c++] [make] [shellcheck] [onnxruntime] [models]
 #                      [haproxy] [lighttpd] [apache2] [cgi-fcgi] [uwsgi] [uwsgi_curl] [tritonclient] [perf_analyzer]
-#                      [systemd-analyze] [openapi] [deb]
+#                      [systemd-analyze] [openapi] [deb] [promtool]
 #
 # Commands come by apt-get (through sudo where we are not root), ONNX Runtime by scripts/onnxruntime.py, real models
 # by models/fetch.py into target/models, and uwsgi_curl, tritonclient, perf_analyzer and a validator of OpenAPI by pip
@@ -119,6 +119,7 @@ main() {
         cgi-fcgi) have cgi-fcgi || packages+=(libfcgi-bin) ;;
         deb) have dpkg-shlibdeps || packages+=(dpkg-dev) ;;
         systemd-analyze) have systemd-analyze || packages+=(systemd) ;;
+        promtool) have promtool || packages+=(prometheus) ;;
         uwsgi_curl | tritonclient | perf_analyzer | openapi)
             has_tools || python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
             ;;
@@ -128,7 +129,7 @@ main() {
     if ((${#packages[@]})); then
         install_packages "${packages[@]}"
         for package in "${packages[@]}"; do
-            case $package in nginx | haproxy | lighttpd) services+=("$package") ;; esac
+            case $package in nginx | haproxy | lighttpd | prometheus) services+=("$package") ;; esac
         done
         stop_services "${services[@]}"
     fi

@@ -3,8 +3,10 @@
 pub mod access;
 pub mod alarms;
 pub mod episode;
+mod exposition;
 pub mod histogram;
 pub mod logging;
+pub mod metrics;
 pub mod phase;
 mod request_id;
 mod sink;

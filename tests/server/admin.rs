@@ -15,6 +15,7 @@ use std::{
 
 const ONLY_HERE: &[(&str, &str)] = &[
     ("GET", "/status"),
+    ("GET", "/metrics"),
     ("POST", "/reload"),
     ("POST", "/v2/repository/index"),
     ("POST", "/v2/repository/models/m/load"),

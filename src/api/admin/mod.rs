@@ -21,6 +21,7 @@ use std::sync::Arc;
 pub fn router(app: App, callers: Callers) -> Router {
     let routes = routes()
         .route("/status", get(status::status))
+        .route("/metrics", get(status::metrics))
         .route("/reload", post(repository::reload))
         .route("/v2/repository/index", post(repository::index))
         .route("/v2/repository/models/{model}/load", post(repository::load))

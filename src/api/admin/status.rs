@@ -1,8 +1,16 @@
-//! `GET /status`: how the server stands, for people and their tools.
+//! How the server stands: `GET /status` for people and their tools, `GET /metrics` for Prometheus.
 
-use crate::{api::AppState, telemetry::snapshot::Snapshot};
-use axum::{Json, extract::State};
+use crate::{
+    api::AppState,
+    telemetry::metrics::{self, CONTENT_TYPE},
+};
+use axum::{Json, extract::State, response::IntoResponse};
+use http::header;
 
-pub(super) async fn status(State(app): AppState) -> Json<Snapshot> {
-    Json(app.snapshot().await)
+pub(super) async fn status(State(app): AppState) -> impl IntoResponse {
+    app.shown(|snapshot| Json(snapshot).into_response()).await
+}
+
+pub(super) async fn metrics(State(app): AppState) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], app.shown(|snapshot| metrics::text(&snapshot)).await)
 }
