@@ -5,6 +5,7 @@ mod layout;
 mod life;
 mod live;
 mod sockets;
+mod stats;
 mod upgrade;
 
 pub use life::{Ending, Stage, serve};

@@ -165,7 +165,10 @@ impl App {
             worker: worker.number,
             cpu: self.pool.core(worker.number).map(|core| core.0),
             spare: worker.spare,
+            starts: worker.starts,
+            up_s: worker.started.map_or(0.0, |started| seconds(now.saturating_duration_since(started))),
             state: "idle".into(),
+            sent_bytes: self.front.traffic.sent(worker.number),
             done: done(worker.done),
             ..Worker::default()
         };
@@ -177,6 +180,7 @@ impl App {
             version: Some(version),
             rows: task.rows,
             for_s: seconds(now - task.begun),
+            lines: task.requests.iter().map(|id| id.line().unwrap_or_default()).collect(),
             requests: ids(&task.requests),
             ..of
         }
@@ -207,8 +211,16 @@ fn name_and_version(lane: &str) -> (String, String) {
 }
 
 fn done(done: pool::Done) -> Done {
-    let pool::Done { runs, rows, failed, prepared, busy } = done;
-    Done { executions: runs, rows_total: rows, prepared, exceptions: failed, busy_s: busy.as_secs_f64() }
+    let pool::Done { runs, rows, failed, terminated, requests, prepared, busy } = done;
+    Done {
+        executions: runs,
+        rows_total: rows,
+        requests_total: requests,
+        prepared,
+        exceptions: failed,
+        terminated,
+        busy_s: busy.as_secs_f64(),
+    }
 }
 
 fn stuck(pool: &PoolStanding, now: Instant) -> Vec<Stuck> {

@@ -21,7 +21,6 @@ pub(super) fn find(config: &mut Config, values: &Merged, allowed: &[CpuId], prob
     workers(config, values, allowed, problems);
     let changed = changed_keys(config);
     without_effect(config, &changed);
-    not_yet(config, &changed);
 }
 
 /// Tells it of the key that was set last, unless one of them is wrong by itself.
@@ -187,13 +186,5 @@ fn without_effect(config: &mut Config, changed: &[String]) {
         if idle && changed.iter().any(|changed| changed == key) {
             config.notes.push(format!("{key} is set, and has no effect: {why}"));
         }
-    }
-}
-
-/// Notes keys whose feature is not there yet.
-fn not_yet(config: &mut Config, changed: &[String]) {
-    let key = "uwsgi_stats";
-    if changed.iter().any(|changed| changed == key) {
-        config.notes.push(format!("{key} is set, and has no effect in this version"));
     }
 }

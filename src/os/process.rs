@@ -162,6 +162,12 @@ pub fn exit_now(code: u8) -> ! {
     unsafe { libc::_exit(code.into()) }
 }
 
+/// Whose this process is: the numbers of user and group.
+#[must_use]
+pub fn owner() -> (u32, u32) {
+    (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+}
+
 /// Whether this process has root's rights.
 #[must_use]
 pub fn is_root() -> bool {

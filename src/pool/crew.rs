@@ -41,6 +41,10 @@ pub(super) struct Thread {
     /// It stands in for another, and ends when that one is back.
     pub spare: bool,
     pub done: Done,
+    /// How often it was started: a worker is anew after a stuck run.
+    pub starts: u64,
+    /// When it was for the last time.
+    pub started: Option<Instant>,
 }
 
 /// What a thread has done.
@@ -52,6 +56,10 @@ pub struct Done {
     pub rows: u64,
     /// Of the runs, those that failed or panicked.
     pub failed: u64,
+    /// Of the runs, those that were told to end: nobody waited for them any more.
+    pub terminated: u64,
+    /// Requests that were in runs to the end, whatever that was.
+    pub requests: u64,
     /// Bodies that it made tensors of, and chores.
     pub prepared: u64,
     /// How long it was at all that.
@@ -133,9 +141,11 @@ impl Crew {
         self.threads[worker - 1].get_or_insert_default()
     }
 
-    /// Says which thread of the system a worker is.
-    pub(super) fn introduce(&mut self, worker: WorkerNumber, id: ThreadId) {
-        self.thread(worker).id = Some(id);
+    /// Says which thread of the system a worker is, from now on.
+    pub(super) fn introduce(&mut self, worker: WorkerNumber, id: ThreadId, now: Instant) {
+        let thread = self.thread(worker);
+        (thread.id, thread.started) = (Some(id), Some(now));
+        thread.starts += 1;
     }
 
     /// A worker has a task now.
@@ -239,6 +249,8 @@ impl Done {
         self.runs += more.runs;
         self.rows += more.rows;
         self.failed += more.failed;
+        self.terminated += more.terminated;
+        self.requests += more.requests;
         self.prepared += more.prepared;
         self.busy += more.busy;
     }

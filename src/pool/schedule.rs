@@ -310,8 +310,8 @@ impl Schedule {
     }
 
     /// Says which thread of the system a worker is.
-    pub(super) fn introduce(&mut self, worker: WorkerNumber, id: ThreadId) {
-        self.crew.introduce(worker, id);
+    pub(super) fn introduce(&mut self, worker: WorkerNumber, id: ThreadId, now: Instant) {
+        self.crew.introduce(worker, id, now);
     }
 
     /// Puts a job back whose tensors are there now. It may have less time than before, and wait for others to share its run:

@@ -42,7 +42,7 @@ fn live(shared: &Arc<Shared>, number: WorkerNumber) {
     {
         tracing::warn!(worker = number, "cannot be pinned, and runs wherever it may: {error}");
     }
-    shared.monitor.lock().introduce(number, process::current_thread());
+    shared.monitor.lock().introduce(number, process::current_thread(), Instant::now());
     while let Some(assignment) = next(shared, number) {
         let (lane, begun) = (Arc::clone(&assignment.lane), assignment.begun);
         let done = work(shared, number, assignment);
@@ -191,11 +191,13 @@ impl Running<'_> {
                     return self.run_each(batch);
                 };
                 let mut times = Times::new(&batch, [begun, start, end]);
+                self.done.requests += batch.len() as u64;
                 for (ready, outputs) in batch.into_iter().zip(parts) {
                     self.finish(ready.job, outputs, &mut times);
                 }
             }
             Err(Trouble::Terminated) => {
+                self.done.requests += batch.len() as u64;
                 batch.iter().for_each(|ready| _ = ready.job.caller.fail(Failed::Stopped));
             }
             // One of them may be the cause: the others should not pay for it.
@@ -212,6 +214,7 @@ impl Running<'_> {
             return;
         }
         let result = self.attempt(&ready.inputs, ready.job.rows);
+        self.done.requests += 1;
         let mut times = Times::new(std::slice::from_ref(&ready), [begun, begun, Instant::now()]);
         let Ready { job, inputs, .. } = ready;
         drop(inputs);
@@ -242,6 +245,7 @@ impl Running<'_> {
                 Err(Trouble::Panicked)
             }
         };
+        self.done.terminated += u64::from(matches!(attempt, Err(Trouble::Terminated)));
         self.done.failed += u64::from(matches!(attempt, Err(Trouble::Failed(_) | Trouble::Panicked)));
         attempt
     }

@@ -5,9 +5,10 @@
 use super::{
     Live, Source, Unavailable,
     announcer::{Announcer, LOADING},
-    live::ADMIN_CONNECTIONS,
+    live::{ADMIN_CONNECTIONS, STATS_CONNECTIONS},
     prepare,
     sockets::{Held, Listening, Taken},
+    stats,
     upgrade::Upgrade,
 };
 use crate::{
@@ -168,6 +169,7 @@ struct Server<'a> {
     held: Option<Held>,
     pidfile: Option<Pidfile>,
     admin_connections: Connections,
+    stats_connections: Connections,
     serving: JoinSet<()>,
 }
 
@@ -176,17 +178,21 @@ impl<'a> Server<'a> {
         let Stage { announcer, sockets, predecessor } = stage;
         let config = live.config();
         let admin_connections = Connections::new(ADMIN_CONNECTIONS);
+        let stats_connections = Connections::new(STATS_CONNECTIONS);
         let drain = Drain::of(announcer.life());
         let mut serving = JoinSet::new();
         let mut addresses = Vec::new();
         // All listen before any is served: a server listens everywhere or nowhere.
-        let Listening { public, admin, mut held } = sockets.listen()?;
+        let Listening { public, admin, uwsgi_stats, mut held } = sockets.listen()?;
         for listener in &public {
             tracing::info!(listen = %listener.address(), "listening");
             addresses.push(listener.address().to_string());
         }
         for listener in &admin {
             tracing::info!(admin = %listener.address(), "listening");
+        }
+        for listener in &uwsgi_stats {
+            tracing::info!(uwsgi_stats = %listener.address(), "listening");
         }
         let alarms = app.front.alarms().clone();
         let sentry = Sentry::over(&public, live.connections.clone(), live.limits.clone(), alarms);
@@ -223,6 +229,15 @@ impl<'a> Server<'a> {
             let (traffic, connections) = (Traffic::default(), admin_connections.clone());
             serving.spawn(wire::serve(listener, router, traffic, limits, connections, drain.clone()));
         }
+        for listener in uwsgi_stats {
+            let (app, connections) = (app.clone(), stats_connections.clone());
+            serving.spawn(wire::dump(
+                listener,
+                move || stats::document(app.clone()),
+                connections,
+                drain.clone(),
+            ));
+        }
         // It ends with the runtime.
         tokio::spawn(sentry.watch());
         let (models, addresses) = (app.models.clone(), addresses.join(", "));
@@ -232,7 +247,17 @@ impl<'a> Server<'a> {
             format!("serving {count} model{plural} on {addresses}")
         }));
         let held = Some(held);
-        Ok(Self { live, app, announcer, signals, held, pidfile, admin_connections, serving })
+        Ok(Self {
+            live,
+            app,
+            announcer,
+            signals,
+            held,
+            pidfile,
+            admin_connections,
+            stats_connections,
+            serving,
+        })
     }
 
     /// Does what signals say, until one of them says to end.
@@ -322,7 +347,8 @@ impl<'a> Server<'a> {
     }
 
     fn open(&self) -> usize {
-        self.live.connections.open() + self.admin_connections.open()
+        let aside = self.admin_connections.open() + self.stats_connections.open();
+        self.live.connections.open() + aside
     }
 
     /// Answers what was accepted, for as long as it may take; gives up what is left.
@@ -336,11 +362,12 @@ impl<'a> Server<'a> {
         self.held = None;
         let drained = {
             let (serving, open) = (&mut self.serving, &self.live.connections);
-            let admin = &self.admin_connections;
+            let (admin, stats) = (&self.admin_connections, &self.stats_connections);
             timeout(drain, async move {
                 while serving.join_next().await.is_some() {}
                 open.closed().await;
                 admin.closed().await;
+                stats.closed().await;
             })
         };
         let drained = tokio::select! {

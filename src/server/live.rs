@@ -107,6 +107,9 @@ fn limits(config: &Config) -> wire::Limits {
 /// Connections to the admin interface: people and their tools.
 pub(super) const ADMIN_CONNECTIONS: u32 = 64;
 
+/// Connections to the statistics: tools that look now and then.
+pub(super) const STATS_CONNECTIONS: u32 = 16;
+
 /// HTTP alone, with a budget of its own: when everything else is full, somebody will want to see why.
 fn admin_limits(config: &Config) -> wire::Limits {
     wire::Limits {

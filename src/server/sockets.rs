@@ -14,6 +14,7 @@ use anyhow::Context;
 pub(super) struct Taken {
     listen: Vec<Reserved>,
     admin: Vec<Reserved>,
+    uwsgi_stats: Vec<Reserved>,
     /// Of the process before us, and not wanted any more.
     left: Vec<Handed>,
 }
@@ -35,7 +36,7 @@ impl Taken {
                 );
             }
         }
-        // Its socket is for our own user: whoever can open it can do everything.
+        // Their sockets are for our own user: whoever can open admin's can do everything, and statistics name what is asked.
         let private = Options { mode: 0o600, owner: None, group: None, ..config.socket.options };
         let mut admin = Vec::new();
         if let Some(address) = &config.admin {
@@ -46,13 +47,24 @@ impl Taken {
                 return Err(Unavailable::RemoteAdmin(address.clone(), bound.clone()));
             }
         }
+        let mut uwsgi_stats = Vec::new();
+        if let Some(address) = &config.uwsgi_stats {
+            uwsgi_stats.extend(inherited.reserve(address, &private).map_err(Unavailable::Bind)?);
+            // The configuration has a note of its own on what it tells by itself.
+            let remote = uwsgi_stats.iter().map(Reserved::address).find(|bound| bound.is_remote());
+            if let Some(bound) = remote.filter(|_| !address.is_remote()) {
+                tracing::warn!(
+                    "uwsgi_stats = \"{address}\" is {bound}, which is reached by other machines, who need not say who they are"
+                );
+            }
+        }
         let left = inherited.rest();
         for Handed { address, .. } in &left {
             tracing::warn!(
                 "{address} was handed over, and no key of the configuration names it: nobody answers there"
             );
         }
-        Ok(Self { listen, admin, left })
+        Ok(Self { listen, admin, uwsgi_stats, left })
     }
 
     /// Lets connections come. To be called within a tokio runtime.
@@ -65,7 +77,8 @@ impl Taken {
             let listen = |reserved: Reserved| held.hold(reserved.listen().map_err(Unavailable::Bind)?);
             reserved.into_iter().map(listen).collect()
         };
-        Ok(Listening { public: all(self.listen)?, admin: all(self.admin)?, held })
+        let (public, admin) = (all(self.listen)?, all(self.admin)?);
+        Ok(Listening { public, admin, uwsgi_stats: all(self.uwsgi_stats)?, held })
     }
 }
 
@@ -76,6 +89,8 @@ pub(super) struct Listening {
     pub(super) public: Vec<Listener>,
     /// `admin`
     pub(super) admin: Vec<Listener>,
+    /// `uwsgi_stats`
+    pub(super) uwsgi_stats: Vec<Listener>,
     /// To hand them over by.
     pub(super) held: Held,
 }

@@ -63,6 +63,7 @@ impl Line {
         self.ended = true;
         let took = self.request.answered(parts.status);
         let work = parts.extensions.get::<Work>().copied().unwrap_or_default();
+        self.request.sent(work.worker, sent);
         tracing::info!(
             target: TARGET,
             request_id = %self.id,

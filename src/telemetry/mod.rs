@@ -13,5 +13,6 @@ mod sink;
 pub mod snapshot;
 pub mod statistics;
 pub mod traffic;
+pub mod uwsgi_stats;
 
 pub use request_id::RequestId;

@@ -193,6 +193,10 @@ pub struct Worker {
     pub cpu: Option<usize>,
     /// Whether it stands in for a slow one.
     pub spare: bool,
+    /// How often its thread was started: anew after a stuck run.
+    pub starts: u64,
+    /// For how long that is there.
+    pub up_s: f64,
     /// `idle`, `preparing`, `running`, `slow` or `stuck`.
     pub state: String,
     /// Whose request it is at.
@@ -205,6 +209,10 @@ pub struct Worker {
     pub for_s: f64,
     /// The first four of the requests that it is for.
     pub requests: Vec<String>,
+    /// Of each of these, the method and what it asks for; empty where the server itself asks.
+    pub lines: Vec<String>,
+    /// Of the bodies of the answers that it made. A spare's also those of the spares before it that had its number.
+    pub sent_bytes: u64,
     /// What it has done.
     #[serde(flatten)]
     pub done: Done,
@@ -217,10 +225,14 @@ pub struct Done {
     pub executions: u64,
     /// Their rows.
     pub rows_total: u64,
+    /// Requests that were in runs to the end, whatever that was.
+    pub requests_total: u64,
     /// Bodies that they made tensors of, and other work for requests.
     pub prepared: u64,
     /// Of the runs, those that failed or panicked.
     pub exceptions: u64,
+    /// Of the runs, those that were told to end: nobody waited for them any more.
+    pub terminated: u64,
     /// How long they were at all that. What they are at now counts when it is over.
     pub busy_s: f64,
 }

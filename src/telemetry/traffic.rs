@@ -26,6 +26,8 @@ struct Counts {
     places: matchit::Router<usize>,
     routes: Vec<String>,
     wires: [OfWire; Wire::ALL.len()],
+    /// Bytes of answers by the worker that made them; none made the first.
+    sent: Vec<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,9 @@ struct OfRoute {
 const STATUSES: [u16; 19] =
     [200, 204, 304, 400, 401, 403, 404, 405, 408, 409, 411, 413, 414, 415, 422, 431, 500, 503, 504];
 
+/// Workers whose answers are counted, by their numbers: more than there are cores.
+const WORKERS: usize = 1024;
+
 impl Default for Counts {
     fn default() -> Self {
         Self::of(Vec::new())
@@ -65,7 +70,8 @@ impl Counts {
             aborted: AtomicU64::new(0),
             routes: (0..=routes.len()).map(|_| OfRoute::default()).collect(),
         };
-        Self { places, wires: array::from_fn(of_wire), routes }
+        let sent = (0..WORKERS).map(|_| AtomicU64::new(0)).collect();
+        Self { places, wires: array::from_fn(of_wire), routes, sent }
     }
 }
 
@@ -132,6 +138,12 @@ impl Traffic {
     #[must_use]
     pub fn answered(&self) -> u64 {
         self.0.wires.iter().map(OfWire::answered).sum()
+    }
+
+    /// Bytes of the bodies of answers that `worker` made.
+    #[must_use]
+    pub fn sent(&self, worker: usize) -> u64 {
+        self.0.sent.get(worker).map_or(0, |sent| sent.load(Ordering::Relaxed))
     }
 
     /// All counts.
@@ -202,6 +214,13 @@ impl UnderWay {
         took
     }
 
+    /// Its answer has a body of so many `bytes`, which `worker` made; number 0 is for what none made.
+    pub fn sent(&self, worker: usize, bytes: usize) {
+        if let Some(sent) = self.traffic.0.sent.get(worker) {
+            sent.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+    }
+
     /// How long it has been there.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
@@ -266,6 +285,11 @@ mod tests {
         let mut request = traffic.begin(Wire::Http, "/");
         request.answered(StatusCode::OK);
         request.answered(StatusCode::NOT_FOUND);
+        // No worker is called that.
+        for (worker, bytes) in [(0, 1), (1, 20), (1, 300), (WORKERS, 4000)] {
+            request.sent(worker, bytes);
+        }
+        assert_eq!([0, 1, 2, WORKERS].map(|worker| traffic.sent(worker)), [1, 320, 0, 0]);
         drop(request);
         assert_eq!((traffic.answered(), traffic.under_way()), (1, 0));
     }

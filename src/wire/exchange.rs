@@ -14,7 +14,8 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The caller's id if it may be one, else a new one.
 fn id_of(parts: &request::Parts) -> RequestId {
-    parts.headers.get(&X_REQUEST_ID).and_then(RequestId::of).unwrap_or_else(RequestId::random)
+    let id = parts.headers.get(&X_REQUEST_ID).and_then(RequestId::of).unwrap_or_else(RequestId::random);
+    id.asking(&parts.method, &parts.uri)
 }
 
 /// What makes responses of requests, for every connection of a listener.

@@ -121,6 +121,20 @@ pub async fn serve<H: Handler>(
     drain: Drain,
 ) {
     let exchange = Exchange { handler, traffic };
+    let until = drain.clone();
+    let serve = move |fd| connection::serve(Socket::new(fd), exchange.clone(), limits.clone(), drain.clone());
+    accept(&listener, &connections, &until, serve).await;
+}
+
+/// Accepts connections until the drain begins, then those still waiting, each for a task of its own that does what `serve` says.
+pub(super) async fn accept<S>(
+    listener: &Listener,
+    connections: &Connections,
+    drain: &Drain,
+    serve: impl Fn(OwnedFd) -> S,
+) where
+    S: Future<Output = ()> + Send + 'static,
+{
     let mut bursts = None;
     loop {
         if bursts.is_none() {
@@ -150,8 +164,7 @@ pub async fn serve<H: Handler>(
                         connections.refused();
                         continue;
                     }
-                    let served =
-                        connection::serve(Socket::new(fd), exchange.clone(), limits.clone(), drain.clone());
+                    let served = serve(fd);
                     tokio::spawn(async move {
                         served.await;
                         drop(place);

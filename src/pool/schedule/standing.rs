@@ -1,6 +1,6 @@
 //! How everything stands at one moment: what each thread is at, what waits for each model.
 
-use super::{Done, Lane, LaneId, Rejected, Schedule, WorkerNumber};
+use super::{super::crew::Thread, Done, Lane, LaneId, Rejected, Schedule, WorkerNumber};
 use crate::{
     os::process::ThreadId,
     telemetry::{RequestId, episode::Episode},
@@ -30,6 +30,10 @@ pub struct Worker {
     pub thread: Option<ThreadId>,
     /// Whether it stands in for another.
     pub spare: bool,
+    /// How often it was started.
+    pub starts: u64,
+    /// When it was for the last time, once it runs.
+    pub started: Option<Instant>,
     /// What it is at.
     pub task: Option<Activity>,
     /// What it has done before.
@@ -121,7 +125,8 @@ impl Schedule {
                 stuck: run.stuck,
                 requests: run.parts.iter().take(NAMED).map(|part| part.request.clone()).collect(),
             });
-            Worker { number, thread: thread.id, spare: thread.spare, task, done: thread.done }
+            let Thread { id, spare, done, starts, started, .. } = *thread;
+            Worker { number, thread: id, spare, starts, started, task, done }
         });
         let full = self.lanes.values().filter_map(|lane| Some((Arc::clone(&lane.name), lane.full?)));
         Standing {
