@@ -2,12 +2,12 @@
 # Makes this machine ready for what is named, and does nothing where it is ready already:
 #
 #     scripts/setup.sh [nginx] [wrk] [curl] [cc] [c++] [make] [shellcheck] [onnxruntime] [models]
-#                      [haproxy] [lighttpd] [apache2] [cgi-fcgi] [uwsgi] [uwsgi_curl] [tritonclient] [perf_analyzer]
-#                      [systemd-analyze] [openapi] [deb] [promtool]
+#                      [haproxy] [lighttpd] [apache2] [cgi-fcgi] [uwsgi] [uwsgi-python3] [uwsgi_curl]
+#                      [uwsgitop] [tritonclient] [perf_analyzer] [systemd-analyze] [openapi] [deb] [promtool]
 #
 # Commands come by apt-get (through sudo where we are not root), ONNX Runtime by scripts/onnxruntime.py, real models
-# by models/fetch.py into target/models, and uwsgi_curl, tritonclient, perf_analyzer and a validator of OpenAPI by pip
-# and cargo-deb by cargo into a place of their own, target/tools.
+# by models/fetch.py into target/models, and uwsgi_curl, uwsgitop, tritonclient, perf_analyzer and a validator of OpenAPI
+# by pip and cargo-deb by cargo into a place of their own, target/tools.
 # Exit 69: something is missing and cannot be installed here; the text says why.
 set -euo pipefail
 
@@ -66,7 +66,7 @@ make_tools() {
 
 # By their hashes: what pip fetches is run.
 pip_install() {
-    "$tools/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$1" >&2 ||
+    "$tools/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes "${@:3}" -r "$1" >&2 ||
         fail "pip could not fetch $2; it says why above"
 }
 
@@ -76,6 +76,19 @@ install_uwsgi_curl() {
     say "pip install uwsgi-tools 1.1.1 into $tools"
     pip_install /dev/stdin uwsgi-tools <<END
 uwsgi-tools==1.1.1 --hash=sha256:7d557c83b1803962ea73c2f19688b0d5e7d212f382d0a1a0a4586ae0f34f4cb2
+END
+}
+
+# There is only its source, so that what makes a package of it is fetched by its hash, too.
+install_uwsgitop() {
+    [[ ! -x $tools/bin/uwsgitop ]] || return 0
+    make_tools
+    say "pip install uwsgitop 0.12 into $tools"
+    pip_install /dev/stdin setuptools <<END
+setuptools==80.9.0 --hash=sha256:062d34222ad13e0cc312a4c02d73f059e86a4acbfbdea8f8f76b28c99f306922
+END
+    pip_install /dev/stdin uwsgitop --no-build-isolation <<END
+uwsgitop==0.12 --hash=sha256:4f9330951f0fb9633226de36cf0c28c04dcf323efab608834aa81f638b6019b2
 END
 }
 
@@ -116,11 +129,13 @@ main() {
         # The programs without the services.
         apache2) have apache2 || packages+=(apache2-bin) ;;
         uwsgi) have uwsgi || packages+=(uwsgi-core) ;;
+        # Whatever it cannot load, it ends well.
+        uwsgi-python3) [[ -z $(uwsgi --plugin python3 --version 2>&1 >/dev/null) ]] || packages+=(uwsgi-plugin-python3) ;;
         cgi-fcgi) have cgi-fcgi || packages+=(libfcgi-bin) ;;
         deb) have dpkg-shlibdeps || packages+=(dpkg-dev) ;;
         systemd-analyze) have systemd-analyze || packages+=(systemd) ;;
         promtool) have promtool || packages+=(prometheus) ;;
-        uwsgi_curl | tritonclient | perf_analyzer | openapi)
+        uwsgi_curl | uwsgitop | tritonclient | perf_analyzer | openapi)
             has_tools || python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
             ;;
         *) say "there is nothing called $thing to set up"; exit 64 ;;
@@ -140,6 +155,7 @@ main() {
         case $thing in
         models) "$here/../models/fetch.py" --all --dir "$target/models" >&2 || fail "the models that tests need cannot be had" ;;
         uwsgi_curl) install_uwsgi_curl ;;
+        uwsgitop) install_uwsgitop ;;
         tritonclient) install_required tritonclient clients ;;
         deb) install_cargo_deb ;;
         openapi) install_required openapi-spec-validator openapi ;;

@@ -29,7 +29,7 @@ tier_check() {
 # The tests that `make check` leaves out: the other front ends and clients, more ways to set nginx up, the document of the
 # interface against a validator, and metrics against Prometheus' own tool.
 tier_front_ends() {
-    scripts/setup.sh nginx curl haproxy lighttpd apache2 cgi-fcgi uwsgi uwsgi_curl systemd-analyze promtool openapi c++ onnxruntime
+    scripts/setup.sh nginx curl haproxy lighttpd apache2 cgi-fcgi uwsgi uwsgi-python3 uwsgi_curl uwsgitop systemd-analyze promtool openapi c++ onnxruntime
     if cargo nextest --version >/dev/null 2>&1; then
         cargo nextest run ${CI:+--locked} --workspace --run-ignored only -E 'not test(/^(inference_clients|golden|life::as_root)::/)'
     else

@@ -39,6 +39,7 @@ mod statistics;
 mod tensors;
 mod tiny;
 mod uwsgi;
+mod uwsgi_stats;
 mod v1;
 mod v2;
 mod wires;

@@ -1,7 +1,7 @@
 //! SIGUSR2: a new process takes over, without a failed request; or does not, and nothing has happened.
 
 use super::{
-    Gate, Other, configure_at, files,
+    Gate, Other, READY, configure_at, files,
     systemd::{ServiceManager, activated},
     traffic::Traffic,
     with_pidfile,
@@ -10,10 +10,14 @@ use crate::{
     harness::{Nginx, Pass, Process, Server, eventually},
     wires::connect,
 };
+use serde_json::Value;
 use std::{
     fs,
     io::{Read, Write},
-    os::unix::{fs::PermissionsExt, net::UnixListener},
+    os::unix::{
+        fs::PermissionsExt,
+        net::{UnixListener, UnixStream},
+    },
 };
 
 /// Without a line for each of many thousand requests.
@@ -94,6 +98,28 @@ fn the_socket_has_the_rights_of_the_new_process_configuration() {
 }
 
 #[test]
+fn the_statistics_are_those_of_the_process_that_answers() {
+    let mut server = Server::with_folder("", |folder, command| {
+        command.env("PREDICTD_UWSGI_STATS", format!("unix:{}", folder.join("stats").display()));
+    });
+    server.process.wait_for_line(READY);
+    let pid = || {
+        let mut stats = UnixStream::connect(server.folder.path().join("stats")).unwrap();
+        let mut text = String::new();
+        stats.read_to_string(&mut text).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()["pid"].clone()
+    };
+    assert_eq!(pid(), server.process.id());
+    let new = upgrade(&server.process);
+    assert_eq!(pid(), new.0);
+    assert_eq!(server.process.wait().code(), Some(0));
+    assert_eq!(pid(), new.0, "the old one has removed nothing");
+    new.signal("TERM");
+    new.wait_until_gone();
+    assert_eq!(files(server.folder.path()), ["predictd.toml"]);
+}
+
+#[test]
 fn a_stuck_run_stays_behind_with_the_old_process() {
     let mut server = Server::with_folder("", |folder, command| {
         let model = folder.join("wedge");
@@ -104,7 +130,7 @@ fn a_stuck_run_stays_behind_with_the_old_process() {
     });
     let socket = server.socket();
     let asking = std::thread::spawn(move || {
-        let stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+        let stream = UnixStream::connect(socket).unwrap();
         crate::harness::ask_on(stream, "POST", "/predict/wedge", &[], b"[[1.5, 2.5]]")
     });
     server.process.wait_for_line("a run is slow");
