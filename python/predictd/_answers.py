@@ -8,7 +8,7 @@ from typing import Any, Dict, Mapping, Type
 from ._errors import BadInput, NotFound, Overloaded, PredictdError, ServerError, Timeout
 from ._uwsgi import Answer
 
-# Besides 503, which says when to come again, and all others, which are the server's fault.
+# Besides 503, which says when to come again. All others are the server's fault.
 _KINDS: Mapping[int, Type[PredictdError]] = {
     **dict.fromkeys((400, 411, 413, 415, 422, 431), BadInput),
     404: NotFound,
@@ -29,25 +29,29 @@ def document(answer: Answer, subject: str) -> Dict[str, Any]:
     return _object(checked(answer, subject), subject)
 
 
+def unreadable(answer: Answer, subject: str, why: object) -> ServerError:
+    """The error for an answer whose status is good, and the rest is not."""
+    text = f"{subject}: the answer cannot be read: {why}"
+    return ServerError(text, status=answer.status, request_id=answer.request_id)
+
+
 def _object(answer: Answer, subject: str) -> Dict[str, Any]:
     try:
         value = json.loads(answer.body)
-        if isinstance(value, dict):
-            return value
     except ValueError:
-        pass
-    request_id = answer.headers.get("x-request-id")
+        value = None
+    if isinstance(value, dict):
+        return value
     text = f"{subject}: the answer (status {answer.status}) is not predictd's: {bytes(answer.body[:80])!r}"
-    raise ServerError(text, status=answer.status, request_id=request_id)
+    raise ServerError(text, status=answer.status, request_id=answer.request_id)
 
 
 def _error(answer: Answer, subject: str) -> PredictdError:
-    status = answer.status
-    request_id = answer.headers.get("x-request-id")
-    text = str(_object(answer, subject).get("error", f"{subject}: status {status}"))[:_LONGEST_TEXT]
-    if status == 503:
-        after = answer.headers.get("retry-after", "")
-        # Digits, or a date, which predictd never gives.
-        seconds = float(after) if after.isascii() and after.isdigit() else 1.0
-        return Overloaded(text, status=status, request_id=request_id, retry_after=seconds)
-    return _KINDS.get(status, ServerError)(text, status=status, request_id=request_id)
+    text = str(_object(answer, subject).get("error", f"{subject}: status {answer.status}"))[:_LONGEST_TEXT]
+    if answer.status != 503:
+        kind = _KINDS.get(answer.status, ServerError)
+        return kind(text, status=answer.status, request_id=answer.request_id)
+    after = answer.headers.get("retry-after", "")
+    # A date may be there too, but not from predictd.
+    seconds = float(after) if after.isascii() and after.isdigit() else 1.0
+    return Overloaded(text, status=503, request_id=answer.request_id, retry_after=seconds)

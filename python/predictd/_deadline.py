@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 import math
+import numbers
 import time
+from typing import Any
 
 from ._errors import BadInput, Timeout
 
 
+def seconds(timeout: Any) -> float:
+    """A timeout that makes sense. None does not: a call that may wait for ever is what this package is there to avoid."""
+    if isinstance(timeout, numbers.Real) and not isinstance(timeout, bool) and 0 < float(timeout) < math.inf:
+        return float(timeout)
+    raise BadInput(f"timeout must be a number of seconds above 0, got {timeout!r}")
+
+
 class Deadline:
-    """So many seconds from now, by a clock that nobody sets, for a call about ``subject``."""
+    """``timeout`` seconds from now, by a clock that nobody sets, for a call about ``subject``."""
 
-    def __init__(self, seconds: float, subject: str) -> None:
-        # A call that may hang for ever is what this package is there to avoid; so None is refused too.
-        if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 < seconds < math.inf:
-            raise BadInput(f"timeout must be a number of seconds above 0, got {seconds!r}")
-        self.seconds = float(seconds)
+    def __init__(self, timeout: float, subject: str) -> None:
+        self.timeout = seconds(timeout)
         self.subject = subject
-        self._end = time.monotonic() + self.seconds
+        self._end = time.monotonic() + self.timeout
 
-    def seconds_left(self) -> float:
-        """As many as there are, below 0 once it has passed."""
+    def left(self) -> float:
+        """The seconds that are left; 0 or less once it has passed."""
         return self._end - time.monotonic()
 
-    def left(self, phase: str) -> float:
-        """The seconds that are left, more than 0; else raises Timeout, which tells what was being waited for."""
-        left = self.seconds_left()
+    def left_for(self, phase: str) -> float:
+        """The seconds that are left, more than 0; else raises Timeout, which tells what was being done."""
+        left = self.left()
         if left <= 0:
             raise self.passed(phase)
         return left
 
     def passed(self, phase: str) -> Timeout:
-        """The error for a wait that took all that was left."""
-        return Timeout(f"{self.subject}: timed out after {self.seconds:g} s, {phase}")
+        """The error where it passed in that phase."""
+        return Timeout(f"{self.subject}: timed out after {self.timeout:g} s, {phase}")

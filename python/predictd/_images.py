@@ -6,8 +6,8 @@ import os
 import uuid
 from typing import IO, Any, Dict, List, Sequence, Tuple, Union
 
+from ._connection import Buffer
 from ._errors import BadInput
-from ._uwsgi import Buffer
 
 Image = Union[bytes, bytearray, memoryview, "os.PathLike[str]", IO[bytes]]
 """A picture's file: its bytes, its path (a ``pathlib.Path``; a ``str`` is none), or a file that is open for reading bytes."""

@@ -8,9 +8,11 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from numpy.typing import ArrayLike, NDArray
 
+from ._answers import unreadable
+from ._connection import Buffer
 from ._errors import BadInput, ServerError
-from ._tensors import Encoded, Spec, decode, encode
-from ._uwsgi import Answer, Buffer
+from ._tensors import Encoded, Spec, decode, encode, from_json
+from ._uwsgi import Answer
 
 LENGTH = "inference-header-content-length"
 
@@ -51,6 +53,11 @@ class Signature:
                 raise BadInput(f"{subject} has no input {name!r}; it has {', '.join(map(repr, known))}")
         # What is missing is the server's to know: an input may be optional.
         return [(known[name], encode(values, known[name], subject)) for name, values in inputs.items()]
+
+    def from_json(self, outputs: Mapping[str, Any]) -> Dict[str, NDArray[Any]]:
+        """Outputs that came as nested lists."""
+        datatypes = {spec.name: spec.datatype for spec in self.outputs}
+        return {name: from_json(datatypes[name], values) for name, values in outputs.items()}
 
 
 def _spec(tensor: Mapping[str, Any]) -> Spec:
@@ -96,9 +103,5 @@ def outputs(answer: Answer, subject: str) -> Dict[str, NDArray[Any]]:
         if end != len(body):
             raise ValueError(f"{len(body) - end} bytes are left over")
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ServerError(
-            f"{subject}: the answer cannot be read: {error!r}",
-            status=answer.status,
-            request_id=answer.headers.get("x-request-id"),
-        ) from error
+        raise unreadable(answer, subject, repr(error)) from error
     return tensors

@@ -9,12 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _images, _inference, _uwsgi
 from ._address import Address
-from ._answers import checked, document
-from ._deadline import Deadline
-from ._errors import BadInput, Overloaded, ServerError
+from ._answers import checked, document, unreadable
+from ._deadline import Deadline, seconds
+from ._errors import BadInput, Overloaded
 from ._images import Image
 from ._inference import Signature
-from ._tensors import from_json
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -63,7 +62,7 @@ class Model:
         self.version = None if version is None else str(version)
         self._address = Address(address)
         self._subject = f"model {name!r}"
-        self.timeout = Deadline(timeout, self._subject).seconds
+        self.timeout = seconds(timeout)
         self._path = f"/v2/models/{name}" + ("" if version is None else f"/versions/{version}")
         # What it was when we last asked. If that is no longer so, the server refuses what we send, and we ask again.
         self._signature: Optional[Signature] = None
@@ -104,8 +103,7 @@ class Model:
         # Bytes in a list may be pictures, or strings.
         if _images.are_images(x) and not self._takes_strings(deadline):
             return self._predict_images(x, None, deadline)
-        outputs = self._infer(x, None, deadline)
-        return next(iter(outputs.values())) if len(outputs) == 1 else outputs
+        return _only(self._infer(x, None, deadline))
 
     def infer(
         self,
@@ -194,7 +192,7 @@ class Model:
         self, signature: Signature, x: Any, outputs: Optional[Sequence[str]], deadline: Deadline
     ) -> Dict[str, NDArray[Any]]:
         tensors = signature.encode(signature.arrange(x, self._subject), self._subject)
-        left = deadline.left("making tensors of the input")
+        left = deadline.left_for("making tensors of the input")
         headers, body = _inference.request(tensors, outputs, left)
         path = f"{self._path}/infer"
         answer = _uwsgi.ask(self._address, "POST", path, deadline, headers=headers, body=body)
@@ -202,7 +200,7 @@ class Model:
 
     def _predict_images(self, images: Sequence[Image], top_k: Optional[int], deadline: Deadline) -> List[Any]:
         headers, body = _images.request(images)
-        left = deadline.left("reading the images")
+        left = deadline.left_for("reading the images")
         query = {"timeout": f"{max(1, int(left * 1e6))}us", "top_k": top_k, "version": self.version}
         answer = _uwsgi.ask(
             self._address,
@@ -215,19 +213,19 @@ class Model:
         )
         results = document(answer, self._subject).get("results")
         if not isinstance(results, list) or len(results) != len(images):
-            raise ServerError(
-                f"{self._subject}: the answer has not a result for each of {len(images)} images"
-            )
-        return [self._result(result, deadline) for result in results]
-
-    def _result(self, result: Dict[str, Any], deadline: Deadline) -> Any:
-        """Of one picture: its classes, or arrays."""
-        if "classes" in result:
-            return result["classes"]
-        signature = self._signature or self._fetch_signature(deadline)
-        datatypes = {spec.name: spec.datatype for spec in signature.outputs}
+            raise unreadable(answer, self._subject, f"it has no result for each of {len(images)} images")
         try:
-            outputs = {name: from_json(datatypes[name], value) for name, value in result["outputs"].items()}
-        except (LookupError, ValueError, TypeError) as error:
-            raise ServerError(f"{self._subject}: the answer cannot be read: {error!r}") from error
-        return next(iter(outputs.values())) if len(outputs) == 1 else outputs
+            if all("classes" in result for result in results):
+                return [result["classes"] for result in results]
+        except TypeError as error:
+            raise unreadable(answer, self._subject, repr(error)) from error
+        signature = self._signature or self._fetch_signature(deadline)
+        try:
+            return [_only(signature.from_json(result["outputs"])) for result in results]
+        except (LookupError, ValueError, TypeError, AttributeError) as error:
+            raise unreadable(answer, self._subject, repr(error)) from error
+
+
+def _only(outputs: Dict[str, NDArray[Any]]) -> Any:
+    """The array, where there is one."""
+    return next(iter(outputs.values())) if len(outputs) == 1 else outputs

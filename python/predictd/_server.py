@@ -7,7 +7,7 @@ from typing import Any, Dict, Optional
 from . import _uwsgi
 from ._address import Address
 from ._answers import document
-from ._deadline import Deadline
+from ._deadline import Deadline, seconds
 from ._errors import Overloaded
 
 
@@ -22,7 +22,7 @@ class Server:
     def __init__(self, address: Optional[str] = None, *, timeout: float = 30.0) -> None:
         self._address = Address(address)
         self._subject = f"predictd at {self._address}"
-        self.timeout = Deadline(timeout, self._subject).seconds
+        self.timeout = seconds(timeout)
 
     def __repr__(self) -> str:
         return f"Server({self.address!r}, timeout={self.timeout!r})"

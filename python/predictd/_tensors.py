@@ -1,7 +1,7 @@
 """numpy arrays as the tensors of the Open Inference Protocol's binary form, and back.
 
-A cast loses precision at most, as Keras' do: it goes by numpy's rule "same_kind", and a value that the model's datatype
-cannot hold is an error, never another value.
+A cast loses precision at most, as those of Keras do. A value that the model's datatype does not have is an error, never
+another value.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
     "FP64": np.dtype("<f8"),
 }
 
+# From which of numpy's kinds a cast to a kind loses precision at most, if the value is in its range.
+_FROM = {"b": "b", "i": "biu", "u": "biu", "f": "biuf"}
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -56,77 +59,72 @@ def encode(values: ArrayLike, spec: Spec, subject: str) -> Encoded:
     listed = spec.datatype == "BYTES" and not isinstance(values, np.ndarray)
     try:
         array = np.asarray(values, dtype=object if listed else None)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise BadInput(f"{where} is no array: {error}") from error
+    shape = array.shape
     if spec.datatype == "BYTES":
-        return Encoded(array.shape, _encode_strings(array, where))
+        return Encoded(shape, _encode_strings(array, where))
     if spec.datatype == "BF16":
         array = _to_bfloat16(array, where)
     elif spec.datatype in DTYPES:
-        array = _cast(array, DTYPES[spec.datatype], spec.datatype, where)
+        array = _cast(array, spec.datatype, where)
     else:
         raise ServerError(f"{where} is of datatype {spec.datatype}, which this client does not know")
-    return Encoded(array.shape, np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return Encoded(shape, np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
-def _cast(array: NDArray[Any], dtype: np.dtype[Any], datatype: str, where: str) -> NDArray[Any]:
+def _cast(array: NDArray[Any], datatype: str, where: str) -> NDArray[Any]:
+    dtype = DTYPES[datatype]
     if array.dtype == dtype:
         return array
-    # What JSON or pandas gave, perhaps: numbers that numpy has not looked at.
-    if array.dtype.hasobject or not np.can_cast(array.dtype, dtype, "same_kind"):
+    if array.dtype.kind not in _FROM[dtype.kind] and array.size:
         raise BadInput(
-            f"{where} is {datatype}, and an array of {array.dtype} is not cast to that; "
-            f"if it is meant to be, say so by .astype({dtype.name!r})"
+            f"{where} is {datatype}, to which an array of {array.dtype} is not cast; if it is meant to be, say so by "
+            f".astype({dtype.name!r})"
         )
-    if dtype.kind in "iu" and array.size:
-        low, high, bounds = array.min(), array.max(), np.iinfo(dtype)
-        if int(low) < bounds.min or int(high) > bounds.max:
+    if dtype.kind in "iu" and array.dtype.kind in "iu" and array.size:
+        low, high, range_ = int(array.min()), int(array.max()), np.iinfo(dtype)
+        if low < range_.min or high > range_.max:
+            worst = low if low < range_.min else high
             raise BadInput(
-                f"{where} is {datatype}, from {bounds.min} to {bounds.max}, and the array has values from "
-                f"{low} to {high}"
+                f"{where} is {datatype}, from {range_.min} to {range_.max}, and the array has {worst}"
             )
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore"):
         cast = array.astype(dtype)
     if dtype.kind == "f" and array.dtype.itemsize >= dtype.itemsize:
-        _check_overflow(array, cast, datatype, where)
+        _check_finite(np.isfinite(cast), array, datatype, where)
     return cast
 
 
-def _check_overflow(array: NDArray[Any], cast: NDArray[Any], datatype: str, where: str) -> None:
-    grown = np.isinf(cast) & np.isfinite(array)
+def _check_finite(finite: NDArray[Any], array: NDArray[Any], datatype: str, where: str) -> None:
+    """What has become infinite was so before."""
+    grown = ~finite & np.isfinite(array)
     if grown.any():
         raise BadInput(f"{where} is {datatype}, which has no room for {array[grown].flat[0]}")
 
 
 def _to_bfloat16(array: NDArray[Any], where: str) -> NDArray[Any]:
     """Its bits, as numpy has no such type: the upper half of FP32, rounded to even."""
-    # ml_dtypes, which is known by its name where it is there.
+    # That of ml_dtypes, for who has it.
     if array.dtype.name == "bfloat16":
-        return array.view(np.uint16).astype("<u2", copy=False)
-    single = _cast(array, np.dtype("<f4"), "BF16", where)
-    bits = np.ascontiguousarray(single).view("<u4")
-    # Half of the last place, less one where that is even; at most 0xFFFF_FFFF for what is a number.
-    rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) >> 16
-    # A NaN must not become an infinity by losing its lower bits, nor wrap.
-    rounded = np.where(np.isnan(single), (bits >> 16) | 0x40, rounded)
-    finite = np.isfinite(single)
-    if (((rounded & 0x7FFF) == 0x7F80) & finite).any():
-        raise BadInput(f"{where} is BF16, which has no room for {np.abs(single[finite]).max()}")
-    result: NDArray[Any] = rounded.astype("<u2")
-    return result
+        return np.ascontiguousarray(array).view(np.uint16).astype("<u2", copy=False)
+    single = np.ascontiguousarray(_cast(array, "FP32", where))
+    bits = single.view("<u4")
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+    # Rounded, a NaN might be an infinity or a zero; it is one still with this bit.
+    rounded = np.where(np.isnan(single), bits >> 16 | 0x40, rounded)
+    _check_finite((rounded & 0x7F80) != 0x7F80, single, "BF16", where)
+    return rounded.astype("<u2")
 
 
 def _encode_strings(array: NDArray[Any], where: str) -> bytes:
-    if array.dtype.kind not in "OSUT":
-        raise BadInput(f"{where} takes strings (str or bytes), and got an array of {array.dtype}")
     pieces: List[bytes] = []
     for element in array.reshape(-1).tolist():
         if isinstance(element, str):
             # As the strings of outputs are decoded.
             element = element.encode("utf-8", "surrogateescape")
         elif not isinstance(element, bytes):
-            kind = type(element).__name__
-            raise BadInput(f"{where} takes strings (str or bytes), and got a {kind} among them")
+            raise BadInput(f"{where} takes strings (str or bytes), and got {type(element).__name__}")
         pieces += [struct.pack("<I", len(element)), element]
     return b"".join(pieces)
 
@@ -137,23 +135,22 @@ def decode(datatype: str, shape: Sequence[int], data: memoryview) -> NDArray[Any
     Raises:
         ValueError: if the bytes are not what datatype and shape say.
     """
+    if not all(isinstance(dim, int) and dim >= 0 for dim in shape):
+        raise ValueError(f"{shape} is no shape")
     if datatype == "BYTES":
-        elements = _strings(data)
+        elements = _decode_strings(data)
         strings: NDArray[Any] = np.empty(len(elements), dtype=object)
         strings[:] = elements
         return strings.reshape(shape)
     if datatype == "BF16":
         bits = np.frombuffer(data, "<u2").astype("<u4") << 16
-        return bits.view("<f4").reshape(shape)
-    if datatype not in DTYPES:
-        raise ValueError(f"the datatype {datatype} is not known")
-    dtype = DTYPES[datatype]
-    array: NDArray[Any] = np.frombuffer(data, dtype).reshape(shape)
-    # By the machine's own order of bytes, and where its processor likes it: other libraries take nothing else.
-    return np.require(array, dtype.newbyteorder("="), ["ALIGNED", "WRITEABLE"])
+        return np.require(bits.view("<f4").reshape(shape), np.float32)
+    dtype = _dtype(datatype)
+    # As the processor likes it: other libraries take nothing else.
+    return np.require(np.frombuffer(data, dtype).reshape(shape), dtype.newbyteorder("="), ["A", "W"])
 
 
-def _strings(data: memoryview) -> List[str]:
+def _decode_strings(data: memoryview) -> List[str]:
     strings = []
     at = 0
     while at < len(data):
@@ -173,12 +170,16 @@ def from_json(datatype: str, values: Any) -> NDArray[Any]:
     """The array of nested lists, in which null stands for what JSON has no number for: it becomes NaN.
 
     Raises:
-        ValueError: if there is none.
+        ValueError, TypeError: if there is none.
     """
     if datatype == "BYTES":
         return np.array(values, dtype=object)
     if datatype == "BF16":
         return np.array(values, dtype=np.float32)
+    return np.array(values, _dtype(datatype).newbyteorder("="))
+
+
+def _dtype(datatype: str) -> np.dtype[Any]:
     if datatype not in DTYPES:
         raise ValueError(f"the datatype {datatype} is not known")
-    return np.array(values, DTYPES[datatype].newbyteorder("="))
+    return DTYPES[datatype]
