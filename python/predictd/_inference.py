@@ -51,7 +51,7 @@ class Signature:
         for name in inputs:
             if name not in known:
                 raise BadInput(f"{subject} has no input {name!r}; it has {', '.join(map(repr, known))}")
-        # What is missing is the server's to know: an input may be optional.
+        # What is missing, the server will say.
         return [(known[name], encode(values, known[name], subject)) for name, values in inputs.items()]
 
     def from_json(self, outputs: Mapping[str, Any]) -> Dict[str, NDArray[Any]]:

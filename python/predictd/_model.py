@@ -155,7 +155,9 @@ class Model:
         """Whether it is loaded and open for requests. Raises where there is no such model, or no answer."""
         try:
             self._get("/ready", self._deadline(timeout))
-        except Overloaded:
+        except Overloaded as error:
+            if error.status is None:
+                raise
             return False
         return True
 

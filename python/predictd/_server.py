@@ -36,7 +36,9 @@ class Server:
         """Whether it serves, and has all models that it should have. Raises where there is no answer."""
         try:
             self._ask("/v2/health/ready", timeout)
-        except Overloaded:
+        except Overloaded as error:
+            if error.status is None:
+                raise
             return False
         return True
 

@@ -1,16 +1,19 @@
 """predictd for a Django site: models by name, the address from the settings.
 
-# settings.py
-INSTALLED_APPS = [..., "predictd.django"]        # for the check; model() works without it
-PREDICTD = {
-    "ADDRESS": "unix:/run/predictd/predictd.sock",   # else PREDICTD_ADDRESS, else this
-    "TIMEOUT": 30.0,                                 # seconds of each call in all
-    "MODELS": ["digits"],                            # `manage.py check` warns where one is missing
-}
+In the settings (each of them may be left out)::
 
-# views.py
-from predictd.django import model
-model("digits").predict(x)
+    INSTALLED_APPS = [..., "predictd.django"]  # for the check; model() works without
+    PREDICTD = {
+        "ADDRESS": "unix:/run/predictd/predictd.sock",  # else PREDICTD_ADDRESS, else this
+        "TIMEOUT": 30.0,  # seconds of each call in all
+        "MODELS": ["digits"],  # `manage.py check` warns if one is missing
+    }
+
+In a view::
+
+    from predictd.django import model
+
+    model("digits").predict(x)
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Optional, Union
 
-from .. import Model, Server
+from predictd import Model, Server
+
 from .settings import Settings
 
 __all__ = ["model", "server"]

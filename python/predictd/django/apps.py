@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.core import checks
 
+from .checking import check_server
+
 
 class PredictdConfig(AppConfig):
     """``INSTALLED_APPS = [..., "predictd.django"]``"""
@@ -15,6 +17,4 @@ class PredictdConfig(AppConfig):
 
     def ready(self) -> None:
         """Registers the check. Nothing is asked here: a site starts whether or not the server is there."""
-        from .checking import check_server
-
-        checks.register(check_server)
+        checks.register(check_server, "predictd")

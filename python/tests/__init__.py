@@ -1,0 +1,1 @@
+"""The tests of the package ``predictd``: `scripts/test.sh python` runs them."""
