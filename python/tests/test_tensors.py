@@ -127,7 +127,7 @@ REFUSALS: list[tuple[Any, str, str]] = [
     (np.array([65535], "u2"), "FP16", "which has no room for 65535"),
     ([-3.4e38], "BF16", "BF16, which has no room for -3.39999995"),
     ([1e39], "BF16", "FP32, which has no room for 1e+39"),
-    ([[1], [1, 2]], "FP32", "input 'x' is no array"),
+    ([[1], [1, 2]], "FP32", "model 'm': input 'x' is "),
     ([1], "BYTES", "takes strings (str or bytes), and got int"),
     (["a", None], "BYTES", "takes strings (str or bytes), and got NoneType"),
     ([["a"], ["b", "c"]], "BYTES", "and got list"),
