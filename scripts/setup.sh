@@ -3,11 +3,11 @@
 #
 #     scripts/setup.sh [nginx] [wrk] [curl] [cc] [c++] [make] [shellcheck] [onnxruntime] [models]
 #                      [haproxy] [lighttpd] [apache2] [cgi-fcgi] [uwsgi] [uwsgi-python3] [uwsgi_curl]
-#                      [uwsgitop] [tritonclient] [perf_analyzer] [systemd-analyze] [openapi] [deb] [promtool]
+#                      [uwsgitop] [tritonclient] [perf_analyzer] [systemd-analyze] [openapi] [deb] [promtool] [python]
 #
 # Commands come by apt-get (through sudo where we are not root), ONNX Runtime by scripts/onnxruntime.py, real models
 # by models/fetch.py into target/models, and uwsgi_curl, uwsgitop, tritonclient, perf_analyzer and a validator of OpenAPI
-# by pip and cargo-deb by cargo into a place of their own, target/tools.
+# by pip and cargo-deb by cargo into a place of their own, target/tools; what tests the Python package by pip into target/python.
 # Exit 69: something is missing and cannot be installed here; the text says why.
 set -euo pipefail
 
@@ -104,9 +104,9 @@ install_cargo_deb() {
     rm -rf "$tools/cargo-deb/target" "$log"
 }
 
-# What tests/FOLDER/requirements.txt names, unless that is there already.
+# What FOLDER/requirements.txt names, unless that is there already: NAME FOLDER.
 install_required() {
-    local name=$1 wanted=$here/../tests/$2/requirements.txt installed=$tools/$1.txt
+    local name=$1 wanted=$here/../$2/requirements.txt installed=$tools/$1.txt
     ! cmp --quiet "$wanted" "$installed" || return 0
     make_tools
     "$tools/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "$name is pinned for Python 3.11 and newer"
@@ -138,6 +138,7 @@ main() {
         uwsgi_curl | uwsgitop | tritonclient | perf_analyzer | openapi)
             has_tools || python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
             ;;
+        python) tools=$target/python has_tools || python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv) ;;
         *) say "there is nothing called $thing to set up"; exit 64 ;;
         esac
     done
@@ -156,9 +157,10 @@ main() {
         models) "$here/../models/fetch.py" --all --dir "$target/models" >&2 || fail "the models that tests need cannot be had" ;;
         uwsgi_curl) install_uwsgi_curl ;;
         uwsgitop) install_uwsgitop ;;
-        tritonclient) install_required tritonclient clients ;;
+        tritonclient) install_required tritonclient tests/clients ;;
         deb) install_cargo_deb ;;
-        openapi) install_required openapi-spec-validator openapi ;;
+        python) tools=$target/python install_required predictd python/tests ;;
+        openapi) install_required openapi-spec-validator tests/openapi ;;
         perf_analyzer) make_tools && "$here/perf_analyzer.sh" "$tools" ;;
         esac
     done

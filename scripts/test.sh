@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$(dirname "$(readlink -f "$0")")")"
 # A proxy, which setup.sh may need, is not asked for servers of this machine.
 export no_proxy=localhost,127.0.0.1,::1${no_proxy:+,$no_proxy}${NO_PROXY:+,$NO_PROXY}
-tiers=(scripts check front_ends root clients goldens fuzz run package)
+tiers=(scripts check front_ends root clients goldens fuzz run package python)
 not_run=()
 
 # The scripts themselves.
@@ -13,7 +13,8 @@ tier_scripts() {
     scripts/setup.sh shellcheck
     shellcheck scripts/*.sh scripts/deb/p*[!l] tests/package/*.sh .ci/run
     # Python as old as what we promise to the client's users.
-    python3 - scripts/*.py tests/yardstick/*.py tests/clients/*.py tests/openapi/*.py models/*.py <<'END'
+    python3 - scripts/*.py tests/yardstick/*.py tests/clients/*.py tests/openapi/*.py models/*.py \
+        python/predictd/*.py python/predictd/*/*.py <<'END'
 import ast, sys
 for path in sys.argv[1:]:
     ast.parse(open(path).read(), path, feature_version=(3, 9))
@@ -97,6 +98,20 @@ tier_package() {
         (($? == 69)) || return 1
         not_run+=("package: no systemd can be started here")
     }
+}
+
+# The Python package: its client against the server, and all of it installed as a user does.
+tier_python() {
+    local tools
+    tools=$(realpath -m "${CARGO_TARGET_DIR:-target}")/python
+    scripts/setup.sh onnxruntime python
+    cargo build ${CI:+--locked} --bin predictd
+    "$tools/bin/ruff" format --no-cache --check python
+    "$tools/bin/ruff" check --no-cache python
+    "$tools/bin/mypy" --cache-dir="$tools/mypy"
+    # pytest's own types are no longer for Python 3.9.
+    "$tools/bin/mypy" --cache-dir="$tools/mypy" --python-version 3.11 python/tests
+    "$tools/bin/python" -B -m pytest -p no:cacheprovider -m ''
 }
 
 main() {

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Optional
 
 ROOT = Path(__file__).resolve().parents[2]
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+PROGRAM = TARGET / "debug/predictd"
 PATIENCE = 20.0
 
 
@@ -23,12 +25,6 @@ def until(what: str, done: Callable[[], bool]) -> None:
     while not done():
         assert time.monotonic() < end, f"{what}: still not so"
         time.sleep(0.005)
-
-
-def program() -> str:
-    """The server's: the one that is said, or that of the last build."""
-    target = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
-    return os.environ.get("PREDICTD_PROGRAM") or str(target / "debug/predictd")
 
 
 class Running:
@@ -65,12 +61,12 @@ class Running:
         """Waits for what has become of all models; 0 if all is well."""
         admin = f"unix:{self.folder / 'admin.sock'}"
         return subprocess.run(
-            [program(), "reload", "--admin", admin], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [str(PROGRAM), "reload", "--admin", admin], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ).returncode
 
     def _start(self, config: str) -> subprocess.Popen[bytes]:
         (self.folder / "predictd.toml").write_text(config)
-        command = [program(), "serve", "--config", str(self.folder / "predictd.toml"), "--allow-fake"]
+        command = [str(PROGRAM), "serve", "--config", str(self.folder / "predictd.toml"), "--allow-fake"]
         command += ["--listen", self.address, "--admin", f"unix:{self.folder / 'admin.sock'}"]
         command += ["--models", str(self.models)]
         for path in [ROOT / "models/digits", ROOT / "models/iris", *(ROOT / "tests/data/models").iterdir()]:
