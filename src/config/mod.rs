@@ -45,6 +45,9 @@ pub const EXAMPLE: &str = include_str!("example.toml");
 /// What comes before each variable's name.
 const PREFIX: &str = "PREDICTD_";
 
+/// Begins so too, and is the Python client's: where we are. Both may well have one environment.
+const CLIENTS: &str = "PREDICTD_ADDRESS";
+
 /// What is meant. Paths are absolute. Two are equal where they mean the same, wherever that is written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -244,6 +247,7 @@ pub fn load(
 ) -> Result<Config, Error> {
     let text = file.map(read).transpose()?.unwrap_or_default();
     let (schema, mut problems, mut notes) = (reading::schema(), Problems::default(), Vec::new());
+    let environment = environment.filter(|(name, _)| name != CLIENTS);
     let name = file.map(|file| file.display().to_string());
     let document = Document { file: Some(name.as_deref().unwrap_or_default()), text: &text };
     let layers = [

@@ -297,6 +297,12 @@ fn unknown_variables_are_named_with_the_nearest_that_is_known() {
 }
 
 #[test]
+fn the_variable_of_the_python_client_is_no_mistake() {
+    let config = from("", &[("PREDICTD_ADDRESS", "unix:/run/predictd/predictd.sock")], Overrides::default());
+    assert_eq!(config.unwrap().notes, [""; 0]);
+}
+
+#[test]
 fn a_variable_that_is_no_text_is_wrong_only_if_it_is_ours() {
     use std::os::unix::ffi::OsStringExt;
     let bytes = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
