@@ -159,7 +159,7 @@ main() {
         uwsgitop) install_uwsgitop ;;
         tritonclient) install_required tritonclient tests/clients ;;
         deb) install_cargo_deb ;;
-        python) tools=$target/python install_required predictd python/tests ;;
+        python) tools=$target/python install_required python-package python/tests ;;
         openapi) install_required openapi-spec-validator tests/openapi ;;
         perf_analyzer) make_tools && "$here/perf_analyzer.sh" "$tools" ;;
         esac

@@ -15,6 +15,7 @@ const FOLDERS: &[&str] = &[
     "models/fetch",
     "scripts/",
     "examples/",
+    "python/",
 ];
 
 /// In `backquotes`, a path must exist, and a name with three underscores or more must be a test's. A table has one row for a
