@@ -10,7 +10,7 @@ from typing import Optional
 
 from . import _unreachable
 from ._deadline import Deadline
-from ._errors import BadInput, Overloaded
+from ._errors import BadInput, Overloaded, PredictdError
 
 VARIABLE = "PREDICTD_ADDRESS"
 PACKAGED = "unix:/run/predictd/predictd.sock"
@@ -27,7 +27,7 @@ class Address:
         """Reads ``text``, or else the variable PREDICTD_ADDRESS, or else takes that of the packaged service."""
         said_by = ""
         if text is None:
-            text, said_by = os.environ.get(VARIABLE), f" (from {VARIABLE})"
+            text, said_by = os.environ.get(VARIABLE) or None, f" (from {VARIABLE})"
         if text is None:
             text, said_by = PACKAGED, f" (the default: no address was given, and {VARIABLE} is not set)"
         if not isinstance(text, str):
@@ -41,13 +41,13 @@ class Address:
             self.path = text[len("unix:") :]
             if not re.fullmatch(r"[/@][^\0]+", self.path):
                 raise BadInput(
-                    f"{self.described} is no address: unix: is followed by a path from /, or by @ and a name"
+                    f"{text!r}{said_by} is no address: unix: is followed by a path from /, or by @ and a name"
                 )
             return
         match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%]+)\]|([^\[\]:/\s]+)):([0-9]{1,5})", text)
         if match is None or not 0 < int(match[3]) < 65536:
             expected = "unix:/path, unix:@name, 127.0.0.1:8090 or [::1]:8090"
-            raise BadInput(f"{self.described} is no address: expected {expected}")
+            raise BadInput(f"{text!r}{said_by} is no address: expected {expected}")
         self._host, self._port = match[1] or match[2], int(match[3])
 
     def __str__(self) -> str:
@@ -59,6 +59,9 @@ class Address:
             if self.path is not None:
                 return self._connect_unix(self.path, deadline)
             return self._connect_tcp(deadline)
+        except PredictdError:
+            # A Timeout is an OSError too.
+            raise
         except socket.timeout:
             raise deadline.passed(f"connecting to {self}") from None
         except UnicodeError as error:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import contextlib
 import socket
 from types import TracebackType
-from typing import List, Optional, Type, Union
+from typing import Iterator, List, Optional, Type, Union
 
 from ._address import Address
 from ._deadline import Deadline
 
 Buffer = Union[bytes, memoryview]
 
-# Bytes that are sent in one piece, if there are no more.
-_JOINED = 64 * 1024
+# Bytes that are rather copied than sent alone.
+_SMALL = 64 * 1024
 
 
 class Connection:
@@ -45,11 +45,9 @@ class Connection:
 
     def send(self, pieces: List[Buffer]) -> None:
         """Sends all of them, or as much as the peer takes."""
-        if sum(map(len, pieces)) <= _JOINED:
-            pieces = [b"".join(pieces)]
         phase = f"sending the request to {self.address}"
         try:
-            for piece in pieces:
+            for piece in _joined(pieces):
                 self._socket.settimeout(self.deadline.left_for(phase))
                 self._socket.sendall(piece)
         except socket.timeout:
@@ -68,3 +66,18 @@ class Connection:
             raise self.deadline.passed(phase) from None
         except ConnectionResetError:
             return 0
+
+
+def _joined(pieces: List[Buffer]) -> Iterator[Buffer]:
+    """The same bytes, with small pieces put together."""
+    small = bytearray()
+    for piece in pieces:
+        if len(piece) < _SMALL:
+            small += piece
+        if small and (len(piece) >= _SMALL or len(small) >= _SMALL):
+            yield bytes(small)
+            small.clear()
+        if len(piece) >= _SMALL:
+            yield piece
+    if small:
+        yield bytes(small)

@@ -25,6 +25,11 @@ def are_images(values: object) -> bool:
     return isinstance(values, (list, tuple)) and len(values) > 0 and all(map(is_image, values))
 
 
+def may_be_strings(images: Sequence[Any]) -> bool:
+    """Whether a model of texts could be meant."""
+    return all(isinstance(image, bytes) for image in images)
+
+
 def request(images: Sequence[Any]) -> Tuple[Dict[str, str], List[Buffer]]:
     """Headers and body for one picture, or for several."""
     contents = [_read(image) for image in images]

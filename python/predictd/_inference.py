@@ -32,6 +32,10 @@ class Signature:
         except (LookupError, TypeError, ValueError) as error:
             raise ServerError(f"{subject}: its metadata cannot be read: {error!r}") from error
 
+    def by_order(self, x: Any) -> bool:
+        """Whether nothing but its order says which input is which."""
+        return len(self.inputs) > 1 and not isinstance(x, Mapping)
+
     def arrange(self, x: Any, subject: str) -> Mapping[str, ArrayLike]:
         """``x`` by the inputs' names: it may be that already, or all inputs in order, or the only one."""
         if isinstance(x, Mapping):

@@ -64,7 +64,7 @@ class Model:
         self._subject = f"model {name!r}"
         self.timeout = seconds(timeout)
         self._path = f"/v2/models/{name}" + ("" if version is None else f"/versions/{version}")
-        # What it was when we last asked. If that is no longer so, the server refuses what we send, and we ask again.
+        # What it was when we last asked. If that is no longer so, the server refuses what is made for it, and we ask again.
         self._signature: Optional[Signature] = None
 
     def __repr__(self) -> str:
@@ -100,8 +100,7 @@ class Model:
         deadline = self._deadline(timeout)
         if _images.is_image(x):
             return self._predict_images([x], None, deadline)[0]
-        # Bytes in a list may be pictures, or strings.
-        if _images.are_images(x) and not self._takes_strings(deadline):
+        if _images.are_images(x) and not (_images.may_be_strings(x) and self._takes_strings(deadline)):
             return self._predict_images(x, None, deadline)
         return _only(self._infer(x, None, deadline))
 
@@ -176,11 +175,14 @@ class Model:
         return self._signature
 
     def _takes_strings(self, deadline: Deadline) -> bool:
-        signature = self._signature or self._fetch_signature(deadline)
+        signature = self._fetch_signature(deadline)
         return any(spec.datatype == "BYTES" for spec in signature.inputs)
 
     def _infer(self, x: Any, outputs: Optional[Sequence[str]], deadline: Deadline) -> Dict[str, NDArray[Any]]:
-        signature = self._signature or self._fetch_signature(deadline)
+        signature = self._signature
+        # An order is nothing that the server can check.
+        if signature is None or signature.by_order(x):
+            signature = self._fetch_signature(deadline)
         try:
             return self._ask(signature, x, outputs, deadline)
         except BadInput:
@@ -201,6 +203,8 @@ class Model:
         return _inference.outputs(checked(answer, self._subject), self._subject)
 
     def _predict_images(self, images: Sequence[Image], top_k: Optional[int], deadline: Deadline) -> List[Any]:
+        if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
+            raise BadInput(f"top_k must be a whole number from 1, got {top_k!r}")
         headers, body = _images.request(images)
         left = deadline.left_for("reading the images")
         query = {"timeout": f"{max(1, int(left * 1e6))}us", "top_k": top_k, "version": self.version}
@@ -221,7 +225,7 @@ class Model:
                 return [result["classes"] for result in results]
         except TypeError as error:
             raise unreadable(answer, self._subject, repr(error)) from error
-        signature = self._signature or self._fetch_signature(deadline)
+        signature = self._fetch_signature(deadline)
         try:
             return [_only(signature.from_json(result["outputs"])) for result in results]
         except (LookupError, ValueError, TypeError, AttributeError) as error:

@@ -78,10 +78,12 @@ def _cast(array: NDArray[Any], datatype: str, where: str) -> NDArray[Any]:
     if array.dtype == dtype:
         return array
     if array.dtype.kind not in _FROM[dtype.kind] and array.size:
-        raise BadInput(
-            f"{where} is {datatype}, to which an array of {array.dtype} is not cast; if it is meant to be, say so by "
-            f".astype({dtype.name!r})"
-        )
+        hint = ""
+        if array.dtype.kind in "biufcO":
+            hint = f"; if it is meant to be, say so by .astype({dtype.name!r})"
+        elif array.ndim == 0:
+            hint = "; the path of a picture is a pathlib.Path"
+        raise BadInput(f"{where} is {datatype}, to which an array of {array.dtype} is not cast{hint}")
     if dtype.kind in "iu" and array.dtype.kind in "iu" and array.size:
         low, high, range_ = int(array.min()), int(array.max()), np.iinfo(dtype)
         if low < range_.min or high > range_.max:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
-from typing import Iterable, Mapping, Sequence, Tuple
+from typing import Iterable, Mapping, Optional, Sequence, Tuple
 
 from ._address import Address
 from ._connection import Buffer, Connection
@@ -36,9 +36,9 @@ class Answer:
     body: bytearray
 
     @property
-    def request_id(self) -> str:
+    def request_id(self) -> Optional[str]:
         """The request's name in the server's log."""
-        return self.headers.get("x-request-id", "")
+        return self.headers.get("x-request-id")
 
 
 def packet(variables: Iterable[Tuple[str, str]]) -> bytes:

@@ -77,6 +77,12 @@ def test_the_timeout_is_for_all_connections_of_a_call(peer: Peers) -> None:
         Model("iris", peer(script).address, timeout=0.3).predict([1])
 
 
+def test_a_time_that_has_passed_is_a_timeout_wherever_it_is_noticed(server: Running) -> None:
+    for address in [server.address, "127.0.0.1:1"]:
+        with pytest.raises(Timeout, match="timed out after 1e-09 s"):
+            Model("iris", address, timeout=1e-9).predict([1])
+
+
 def test_the_server_hears_how_much_time_is_left(peer: Peers) -> None:
     seen = []
 

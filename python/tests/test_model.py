@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import socket
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from predictd import BadInput, Model, NotFound, Overloaded, Server, ServerError
 
-from .harness import ROOT, Running, running, until
+from .harness import ROOT, Peers, Running, answer, request, running, until
 
 SAMPLES = ROOT / "models/digits/samples"
 SETOSA = [5.1, 3.5, 1.4, 0.2]
@@ -201,8 +202,12 @@ def test_what_is_no_picture_is_refused(server: Running, tmp_path: Path) -> None:
             model.classify(not_one)
     with pytest.raises(FileNotFoundError):
         model.classify(tmp_path / "nowhere.png")
-    with pytest.raises(BadInput, match="top_k"):
-        model.classify(SAMPLES / "7.png", top_k=0)
+    top_ks: list[Any] = [0, -1, 1.5, "1&version=2"]
+    for top_k in top_ks:
+        with pytest.raises(BadInput, match="top_k must be a whole number from 1"):
+            model.classify(SAMPLES / "7.png", top_k=top_k)
+    with pytest.raises(BadInput, match=r"array of <U5 is not cast; the path of a picture is a pathlib\.Path"):
+        model.predict("7.png")
     # Raw bytes of the right length would be a row of numbers, if it were not said what they are.
     with pytest.raises(BadInput, match="picture"):
         model.classify(bytes(28 * 28 * 4))
@@ -332,6 +337,28 @@ def test_a_model_that_is_replaced_is_asked_anew() -> None:
         assert model.predict([[2**24 + 1]]).tolist() == [[2**24 + 1]]
         with pytest.raises(BadInput, match="INT32"):
             model.predict([[1.5]])
+
+
+def test_inputs_by_order_go_by_that_of_the_model_as_it_is_now(peer: Peers) -> None:
+    orders = iter([["a", "b"], ["a", "b"], ["b", "a"]])
+    sent: list[list[str]] = []
+
+    def script(connection: socket.socket) -> None:
+        got = request(connection)
+        if b"/infer" in got:
+            # Two numbers are behind the JSON.
+            inputs = json.loads(got[got.index(b'{"inputs"') : -8])["inputs"]
+            sent.append([tensor["name"] for tensor in inputs])
+            connection.sendall(answer(b'{"outputs": []}'))
+        else:
+            inputs = [{"name": name, "datatype": "FP32", "shape": [-1]} for name in next(orders)]
+            connection.sendall(answer(json.dumps({"inputs": inputs, "outputs": []}).encode()))
+
+    model = Model("changing", peer(script).address)
+    for x in [[[1], [2]], {"a": [1], "b": [2]}, [[1], [2]], [[1], [2]]]:
+        model.predict(x)
+    # By name, what the model takes need not be asked again.
+    assert sent == [["a", "b"], ["a", "b"], ["a", "b"], ["b", "a"]]
 
 
 def test_its_version_is_that_of_the_package() -> None:

@@ -62,14 +62,14 @@ def test_the_address_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch,
     assert Model("iris").ready()
     assert Model("iris", "127.0.0.1:1").address == "127.0.0.1:1"
     monkeypatch.setenv("PREDICTD_ADDRESS", "nowhere")
-    with pytest.raises(BadInput, match=r"nowhere \(from PREDICTD_ADDRESS\) is no address"):
+    with pytest.raises(BadInput, match=r"'nowhere' \(from PREDICTD_ADDRESS\) is no address"):
         Model("iris")
     monkeypatch.setenv("PREDICTD_ADDRESS", "unix:/nowhere/x.sock")
     with pytest.raises(
         Unreachable, match=r"there is no socket at unix:/nowhere/x.sock \(from PREDICTD_ADDRESS\): is"
     ):
         Model("iris").ready()
-    monkeypatch.delenv("PREDICTD_ADDRESS")
+    monkeypatch.setenv("PREDICTD_ADDRESS", "")
     assert Model("iris").address == "unix:/run/predictd/predictd.sock"
     monkeypatch.setattr("predictd._address.PACKAGED", "unix:/nowhere/y.sock")
     with pytest.raises(

@@ -59,6 +59,19 @@ def test_a_request_is_a_packet_and_then_the_body(peer: Peers) -> None:
     assert seen == [packet(expected.items()) + b"12345"]
 
 
+def test_pieces_are_sent_in_their_order_whatever_their_size(peer: Peers) -> None:
+    sizes = [0, 1, 70_000, 10, 65_535, 1, 65_536, 3, 3, 200_000]
+    body = [bytes([number]) * size for number, size in enumerate(sizes)]
+    seen = []
+
+    def script(connection: socket.socket) -> None:
+        seen.append(request(connection))
+        connection.sendall(answer(b""))
+
+    ask(Address(peer(script).address), "POST", "/x", Deadline(PATIENCE, "it"), body=body)
+    assert seen[0].endswith(b"".join(body))
+
+
 def test_an_answer_may_come_split_anywhere(peer: Peers) -> None:
     whole = answer(b"0123456789", headers="X-Request-Id:  abc \r\nEmpty:\r\n")
     cuts = iter(range(1, len(whole)))
