@@ -55,6 +55,10 @@ class Encoded:
 def encode(values: ArrayLike, spec: Spec, subject: str) -> Encoded:
     """``values`` as the datatype that the model, the ``subject``, takes there."""
     where = f"{subject}: input {spec.name!r}"
+    if np.ma.is_masked(values):
+        raise BadInput(
+            f"{where} is a masked array, and a tensor has no place for the mask: fill it (.filled(value))"
+        )
     # Lists of strings become objects: numpy's own strings lose zeros at their ends, and are either text or bytes.
     listed = spec.datatype == "BYTES" and not isinstance(values, np.ndarray)
     try:
@@ -123,8 +127,11 @@ def _encode_strings(array: NDArray[Any], where: str) -> bytes:
     pieces: List[bytes] = []
     for element in array.reshape(-1).tolist():
         if isinstance(element, str):
-            # As the strings of outputs are decoded.
-            element = element.encode("utf-8", "surrogateescape")
+            try:
+                # As the strings of outputs are decoded.
+                element = element.encode("utf-8", "surrogateescape")
+            except UnicodeEncodeError as error:
+                raise BadInput(f"{where}: {element[:40]!r} is no text: {error}") from error
         elif not isinstance(element, bytes):
             raise BadInput(f"{where} takes strings (str or bytes), and got {type(element).__name__}")
         pieces += [struct.pack("<I", len(element)), element]

@@ -73,6 +73,7 @@ assert statuses == [0] * 30, statuses
     )
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_who_gives_up_is_gone_for_the_server_even_if_a_fork_holds_the_connection(peer: Peers) -> None:
     waiting, gone = threading.Event(), threading.Event()
 

@@ -97,6 +97,7 @@ CASTS: list[tuple[Any, str, Any]] = [
     ([True, False], "FP32", np.array([1, 0], "f4")),
     ([], "INT64", np.array([], "i8")),
     (7, "INT32", np.array(7, "i4")),
+    (np.ma.array([1.0]), "FP32", np.array([1], "f4")),
 ]
 
 
@@ -132,13 +133,15 @@ REFUSALS: list[tuple[Any, str, str]] = [
     (["a", None], "BYTES", "takes strings (str or bytes), and got NoneType"),
     ([["a"], ["b", "c"]], "BYTES", "and got list"),
     (np.array([1.5]), "BYTES", "and got float"),
+    (["\ud800"], "BYTES", "is no text"),
+    (np.ma.masked_equal([1.0, 2.0], 2.0), "FP32", "is a masked array"),
 ]
 
 
 @pytest.mark.parametrize(("values", "datatype", "expected"), REFUSALS)
 def test_a_value_that_does_not_fit_is_refused(values: Any, datatype: str, expected: str) -> None:
     text = refusal(values, datatype)
-    assert text.startswith("model 'm': input 'x' ")
+    assert text.startswith("model 'm': input 'x'")
     assert expected in text
 
 
