@@ -36,7 +36,7 @@ class Address:
         # With where it was said, for who looks for a mistake.
         self.described = text + said_by
         self.path: Optional[str] = None
-        self._host, self._port = "", 0
+        self._host, self._port = b"", 0
         if text.startswith("unix:"):
             self.path = text[len("unix:") :]
             if not re.fullmatch(r"[/@][^\0]+", self.path):
@@ -44,11 +44,16 @@ class Address:
                     f"{text!r}{said_by} is no address: unix: is followed by a path from /, or by @ and a name"
                 )
             return
-        match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%]+)\]|([^\[\]:/\s]+)):([0-9]{1,5})", text)
+        match = re.fullmatch(r"(?:\[([^\[\]\s]*:[^\[\]\s]*)\]|([^\[\]:/\s]+)):([0-9]{1,5})", text)
         if match is None or not 0 < int(match[3]) < 65536:
             expected = "unix:/path, unix:@name, 127.0.0.1:8090 or [::1]:8090"
             raise BadInput(f"{text!r}{said_by} is no address: expected {expected}")
-        self._host, self._port = match[1] or match[2], int(match[3])
+        try:
+            # Now, so that no call imports what knows of international names: that takes a lock, which a fork would keep.
+            self._host = (match[1] or match[2]).encode("idna")
+        except UnicodeError as error:
+            raise BadInput(f"{text!r}{said_by} is no address: {error}") from error
+        self._port = int(match[3])
 
     def __str__(self) -> str:
         return self.text
@@ -64,8 +69,6 @@ class Address:
             raise
         except socket.timeout:
             raise deadline.passed(f"connecting to {self}") from None
-        except UnicodeError as error:
-            raise BadInput(f"{self.described} is no address: {error}") from error
         except OSError as error:
             raise _unreachable.because(error, self.described, self.path) from error
 
@@ -93,7 +96,7 @@ class Address:
             raise
 
     def _connect_tcp(self, deadline: Deadline) -> socket.socket:
-        refused: Optional[OSError] = None
+        failed: Optional[OSError] = None
         # A name may have several addresses, of which the server may have one.
         for family, kind, protocol, _, address in socket.getaddrinfo(
             self._host, self._port, type=socket.SOCK_STREAM
@@ -104,13 +107,12 @@ class Address:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 connection.connect(address)
                 return connection
-            except ConnectionRefusedError as error:
+            except BaseException as error:
                 connection.close()
-                refused = error
-            except BaseException:
-                connection.close()
-                raise
-        raise refused or OSError("the host has no address")
+                if not isinstance(error, OSError) or isinstance(error, (socket.timeout, PredictdError)):
+                    raise
+                failed = error
+        raise failed or OSError("the host has no address")
 
 
 def _backlog_full(address: Address, deadline: Deadline) -> Overloaded:

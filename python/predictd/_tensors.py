@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from typing import Any, List, Mapping, Sequence, Tuple, Union
 
 import numpy as np
+
+# Not as np.ma, which numpy imports anew each time, under a lock: a fork in that moment would leave it locked in the child.
+from numpy.ma import is_masked
 from numpy.typing import ArrayLike, NDArray
 
 from ._errors import BadInput, ServerError
@@ -55,7 +58,7 @@ class Encoded:
 def encode(values: ArrayLike, spec: Spec, subject: str) -> Encoded:
     """``values`` as the datatype that the model, the ``subject``, takes there."""
     where = f"{subject}: input {spec.name!r}"
-    if np.ma.is_masked(values):
+    if is_masked(values):
         raise BadInput(
             f"{where} is a masked array, and a tensor has no place for the mask: fill it (.filled(value))"
         )

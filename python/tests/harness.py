@@ -177,7 +177,7 @@ class Forward:
         except OSError:
             self._listener.close()
             raise
-        self._listener.listen(16)
+        self._listener.listen(128)
         self.address = f"{host}:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve)
 

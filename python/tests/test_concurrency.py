@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from predictd import Model, Timeout
 
-from .harness import PATIENCE, ROOT, Peers, Running, request
+from .harness import PATIENCE, ROOT, Forward, Peers, Running, request
 
 PYTHON = {"PYTHONPATH": str(ROOT / "python"), "PATH": os.environ["PATH"]}
 
@@ -32,12 +33,19 @@ def test_each_thread_gets_its_own_answers(server: Running) -> None:
         assert all(pool.map(ask, range(400)))
 
 
-def test_a_model_is_used_on_both_sides_of_a_fork_while_threads_use_it(server: Running) -> None:
-    # In a program of its own, since this one has threads of pytest's.
+@pytest.mark.parametrize("by_tcp", [False, True])
+def test_a_model_is_used_on_both_sides_of_a_fork_while_threads_use_it(server: Running, by_tcp: bool) -> None:
+    with Forward(server, "localhost") if by_tcp else contextlib.nullcontext(server) as reached:
+        fork_while_threads_ask(reached.address)
+
+
+def fork_while_threads_ask(address: str) -> None:
+    # In a program of its own, since this one has threads of pytest's. The first calls are a part of it: that is when
+    # Python and numpy import what they have put off.
     program = f"""
 import os, signal, threading, numpy as np, predictd
 signal.alarm({int(PATIENCE)})
-model = predictd.Model("half", {server.address!r})
+model = predictd.Model("half", {address!r})
 over = threading.Event()
 failed = []
 
