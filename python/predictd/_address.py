@@ -49,7 +49,7 @@ class Address:
             expected = "unix:/path, unix:@name, 127.0.0.1:8090 or [::1]:8090"
             raise BadInput(f"{text!r}{said_by} is no address: expected {expected}")
         try:
-            # Now, so that no call imports what knows of international names: that takes a lock, which a fork would keep.
+            # Now, so that no call imports what knows of international names: see test_a_call_imports_nothing.
             self._host = (match[1] or match[2]).encode("idna")
         except UnicodeError as error:
             raise BadInput(f"{text!r}{said_by} is no address: {error}") from error

@@ -12,7 +12,8 @@ from typing import Any, List, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 
-# Not as np.ma, which numpy imports anew each time, under a lock: a fork in that moment would leave it locked in the child.
+# Not as np.ma, which numpy imports when it is first named: a fork in that moment would leave it half imported, and locked, in
+# the child.
 from numpy.ma import is_masked
 from numpy.typing import ArrayLike, NDArray
 
@@ -115,7 +116,7 @@ def _check_finite(finite: NDArray[Any], array: NDArray[Any], datatype: str, wher
 def _to_bfloat16(array: NDArray[Any], where: str) -> NDArray[Any]:
     """Its bits, as numpy has no such type: the upper half of FP32, rounded to even."""
     # That of ml_dtypes, for who has it.
-    if array.dtype.name == "bfloat16":
+    if array.dtype.type.__name__ == "bfloat16":
         return np.ascontiguousarray(array).view(np.uint16).astype("<u2", copy=False)
     single = np.ascontiguousarray(_cast(array, "FP32", where))
     bits = single.view("<u4")

@@ -81,6 +81,35 @@ assert statuses == [0] * 30, statuses
     )
 
 
+def test_a_call_imports_nothing(server: Running) -> None:
+    # A fork while another thread imports leaves the module half imported in the child, and locked for ever. What a call may
+    # need is imported with the package.
+    program = f"""
+import pathlib, sys, numpy as np, predictd
+half, text, digits, bits = (
+    predictd.Model(name, {server.address!r}) for name in ["half", "identity_string", "digits", "identity_bfloat16"]
+)
+by_tcp = predictd.Model("half", "127.0.0.1:1")
+before = set(sys.modules)
+half.predict(np.ones((2, 8)))
+half.predict([[1] * 8])
+half.predict(np.ones((0, 8)))
+text.predict([["a", b"b"]])
+bits.predict([[1.5]])
+digits.classify(pathlib.Path({str(ROOT / "models/digits/samples/7.png")!r}))
+digits.classify([pathlib.Path({str(ROOT / "models/digits/samples/7.png")!r})] * 2)
+try:
+    by_tcp.predict([1])
+except predictd.Unreachable:
+    pass
+print(set(sys.modules) - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, env=PYTHON, timeout=2 * PATIENCE, stdout=subprocess.PIPE
+    )
+    assert done.stdout == b"set()\n"
+
+
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_who_gives_up_is_gone_for_the_server_even_if_a_fork_holds_the_connection(peer: Peers) -> None:
     waiting, gone = threading.Event(), threading.Event()
