@@ -1,6 +1,6 @@
 //! A running server's admin interface, asked by HTTP: where it is, and what it says.
 
-use super::{UNAVAILABLE, call};
+use super::{UNAVAILABLE, client};
 use crate::{
     config::{self, Config, Overrides},
     os::socket::{self, Address},
@@ -86,8 +86,7 @@ impl Admin {
             "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
         );
         let mut exchange = || {
-            call::send(&mut *stream, request.as_bytes())?;
-            let (parts, body) = call::split(call::read_all(&mut *stream)?)?;
+            let (parts, body) = client::exchange(&mut *stream, request.as_bytes())?;
             let body =
                 serde_json::from_slice(&body).with_context(|| format!("{} without JSON", parts.status))?;
             Ok((parts.status, body))

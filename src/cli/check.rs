@@ -9,6 +9,7 @@ use crate::{
 use clap::Args;
 use std::{
     io::{Write, stdout},
+    path::Path,
     process::ExitCode,
     sync::Arc,
 };
@@ -24,7 +25,7 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let file = self.source.config.clone();
+        let file = self.source.file().map(Path::to_owned);
         let config = Arc::new(self.source.load()?);
         let paint = Paint::for_stdout();
         for note in &config.notes {

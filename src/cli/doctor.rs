@@ -5,7 +5,7 @@
 use super::{
     CONFIG, Source, UNAVAILABLE,
     admin::Admin,
-    call,
+    client,
     findings::{self, Screen},
     surroundings::{self, Nginx},
 };
@@ -29,7 +29,7 @@ use http::StatusCode;
 use serde_json::json;
 use std::{
     io::{Read, Write, stdin, stdout},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -75,7 +75,7 @@ impl Doctor {
 /// Looks at everything.
 fn examine(source: Source, nginx: &Nginx, json: bool) -> anyhow::Result<ExitCode> {
     let mut report = Report::default();
-    let file = source.config.clone();
+    let file = source.file().map(Path::to_owned);
     match source.load() {
         Ok(config) => {
             let from = file.map_or("no file: defaults, environment and flags".to_owned(), |file| {
@@ -315,7 +315,7 @@ fn of_server(config: &Config, answers: Option<&Address>, asked: &Asked, report: 
         }
     }
     let ask = |path: &str| match (answers, &admin) {
-        (Some(address), _) => call::json(address, asked.wire(), path, PATIENCE).ok(),
+        (Some(address), _) => client::json(address, asked.wire(), path, PATIENCE).ok(),
         (None, Some(admin)) if said.status.is_some() => admin.ask("GET", path, PATIENCE).ok(),
         (None, _) => None,
     };

@@ -1,7 +1,11 @@
 //! `predictd inspect`: what a model takes and gives, what its maker wrote down, how long it takes, and a model.toml to start
 //! from.
 
-use super::{CONFIG, models::tensors};
+use super::{
+    CONFIG,
+    figures::{self, spoken},
+    models::tensors,
+};
 use crate::{
     config::{self, Overrides},
     model::{
@@ -17,7 +21,6 @@ use std::{
     num::NonZeroUsize,
     path::PathBuf,
     process::ExitCode,
-    time::Duration,
 };
 
 #[derive(Args, Debug)]
@@ -109,10 +112,10 @@ fn line(timing: &Timing, threads: usize) -> String {
         None => (String::new(), 1, "runs"),
     };
     let rate = count as f64 / median.as_secs_f64().max(1e-9);
-    let rate = if rate < 100.0 { format!("{rate:.1}") } else { format!("{rate:.0}") };
     format!(
-        "in {}{of}, {rate} {what}/s on {threads} core{} (the median of {runs}; the first took {})",
+        "in {}{of}, {} {what}/s on {threads} core{} (the median of {runs}; the first took {})",
         spoken(*median),
+        figures::rate(rate),
         plural(threads),
         spoken(*first)
     )
@@ -154,21 +157,10 @@ fn one_line(text: &str) -> String {
     }
 }
 
-/// In the unit that leaves a few digits.
-fn spoken(time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    if seconds < 1e-3 {
-        format!("{:.1} us", seconds * 1e6)
-    } else if seconds < 1.0 {
-        format!("{:.1} ms", seconds * 1e3)
-    } else {
-        format!("{seconds:.2} s")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn a_timing_is_a_line() {
@@ -179,7 +171,7 @@ mod tests {
             runs: 2000,
         };
         let expected =
-            "in 80.0 us for 8 rows, 100000 rows/s on 1 core (the median of 2000; the first took 2.0 ms)";
+            "in 80.0 us for 8 rows, 100,000 rows/s on 1 core (the median of 2000; the first took 2.0 ms)";
         assert_eq!(line(&timing, 1), expected);
         let timing = Timing { rows: None, median: Duration::from_secs(2), ..timing };
         assert_eq!(

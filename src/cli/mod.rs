@@ -3,12 +3,15 @@
 mod admin;
 mod call;
 mod check;
+mod client;
 mod doctor;
+mod figures;
 mod findings;
 mod inspect;
 mod models;
 mod nginx;
 mod paint;
+mod progress;
 mod reload;
 mod serve;
 mod settings;
@@ -33,7 +36,7 @@ use crate::{
 use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
 use std::{
     io::{Write, stdout},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -70,15 +73,22 @@ enum Verb {
 /// Where the configuration comes from.
 #[derive(Args, Clone, Debug)]
 struct Source {
-    /// The configuration file; without one there are defaults, environment and flags
-    #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    models: ModelSource,
     /// Where to listen: unix:/path, unix:@name, 127.0.0.1:8090 (several times for several)
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     listen: Vec<String>,
     /// Where the admin interface listens; "" for nowhere
     #[arg(long, value_name = "ADDRESS", value_parser = address_or_none)]
     admin: Option<String>,
+}
+
+/// The part of it that is about models.
+#[derive(Args, Clone, Debug)]
+struct ModelSource {
+    /// The configuration file; without one there are defaults, environment and flags
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// The folder of models
     #[arg(long, value_name = "DIR", value_parser = NonEmptyStringValueParser::new())]
     models: Option<String>,
@@ -107,12 +117,21 @@ fn named_path(text: &str) -> Result<(String, PathBuf), String> {
 
 impl Source {
     fn load(self) -> Result<Config, config::Error> {
+        self.models.load(Overrides { listen: self.listen, admin: self.admin, ..Overrides::default() })
+    }
+
+    fn file(&self) -> Option<&Path> {
+        self.models.config.as_deref()
+    }
+}
+
+impl ModelSource {
+    fn load(self, others: Overrides) -> Result<Config, config::Error> {
         let overrides = Overrides {
-            listen: self.listen,
-            admin: self.admin,
             models: self.models,
             extra_models: self.model,
             allow_fake: self.allow_fake,
+            ..others
         };
         config::load(self.config.as_deref(), config::environment(), overrides)
     }

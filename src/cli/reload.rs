@@ -3,12 +3,13 @@
 use super::{
     CONFIG, INTERNAL, UNAVAILABLE,
     admin::{Admin, Server, Silence, spoken, text},
+    progress::Progress,
 };
 use clap::Args;
 use http::StatusCode;
 use serde_json::Value;
 use std::{
-    io::{IsTerminal, Write},
+    io::Write,
     process::ExitCode,
     sync::mpsc::{self, RecvTimeoutError},
     thread,
@@ -46,29 +47,26 @@ fn ask(admin: &Admin, patience: Duration) -> Result<(StatusCode, Value), Silence
         let admin = admin.clone();
         thread::spawn(move || _ = sender.send(admin.ask("POST", "/reload", patience)))
     };
-    let watched = std::io::stderr().is_terminal();
+    let progress = Progress::for_stderr();
     let answer = loop {
         match receiver.recv_timeout(GLANCE) {
             Ok(answer) => break answer,
-            Err(RecvTimeoutError::Timeout) if watched => glance(admin),
+            Err(RecvTimeoutError::Timeout) if progress.is_seen() => glance(admin, progress),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => unreachable!("it sends before it ends"),
         }
     };
     let _ = asking.join();
-    if watched {
-        eprint!("\r\x1b[K");
-    }
+    progress.clear();
     answer
 }
 
 /// Shows what the server is at, in place of what it was at before.
-fn glance(admin: &Admin) {
+fn glance(admin: &Admin, progress: Progress) {
     if let Ok((StatusCode::OK, status)) = admin.ask("GET", "/status", Duration::from_secs(1)) {
         let loading = &status["loading"];
         let (model, since) = (text(loading, "model"), loading["for_s"].as_f64().unwrap_or_default());
-        eprint!("\r\x1b[K{}: {model} ({})", text(loading, "operation"), spoken(since));
-        let _ = std::io::stderr().flush();
+        progress.show(&format!("{}: {model} ({})", text(loading, "operation"), spoken(since)));
     }
 }
 

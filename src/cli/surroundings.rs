@@ -1,6 +1,6 @@
 //! What doctor looks up around a server: nginx's configuration, nginx's user, where systemd's sockets are.
 
-use super::{call, nginx::shipped_socket};
+use super::{client, nginx::shipped_socket};
 use crate::{
     doctor::{
         asked::Asked,
@@ -134,7 +134,7 @@ fn is_here(address: &Address) -> bool {
 /// Whether who answers says that it is predictd: uWSGI answers a ping as we do.
 fn is_predictd(address: &Address, wire: Wire) -> bool {
     probe(address, [wire].into_iter().collect()) == Answer::Predictd
-        && call::json(address, wire, "/v2", ANSWER_PATIENCE)
+        && client::json(address, wire, "/v2", ANSWER_PATIENCE)
             .is_ok_and(|(status, server)| status == StatusCode::OK && server["name"] == "predictd")
 }
 
