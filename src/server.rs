@@ -18,7 +18,7 @@ use crate::{
         library,
         onnx::{self, Runtime},
     },
-    os::{process, socket, users},
+    os::{cpus::CpuId, process, socket, users},
     pool::{self, Pool},
     serving::{self, LoadError, Loader, Models, Setup},
     telemetry::{logging, phase::Life},
@@ -137,6 +137,12 @@ impl Prepared {
         }
         let front = Front::new(live.traffic.clone(), live.connections.clone(), live.limits.clone());
         Ok(App::new(models, pool, loader, Arc::clone(&live.pixels), life, front))
+    }
+
+    /// For each worker that there will be the cores that it is pinned to.
+    #[must_use]
+    pub fn places(&self) -> &[Vec<CpuId>] {
+        &self.layout.workers
     }
 
     /// The workers there will be, in words.

@@ -1,6 +1,7 @@
 //! The command line: a file a verb, and the exit code that says how it went.
 
 mod admin;
+mod bench;
 mod call;
 mod check;
 mod client;
@@ -64,6 +65,8 @@ enum Verb {
     Reload(reload::Reload),
     /// Say how a running server and its models stand
     Status(status::Status),
+    /// Measure a model: run by the workers in a bare loop, and by a server through a socket
+    Bench(bench::Bench),
     /// Print the configuration of nginx that fits this server's
     Nginx(nginx::Nginx),
     /// Say what is wrong: nginx's way to the socket, limits, models, a running server; and what to do
@@ -163,6 +166,7 @@ pub fn main(handover: Handover) -> ExitCode {
         Verb::Inspect(inspect) => inspect.run(),
         Verb::Reload(reload) => reload.run(),
         Verb::Status(status) => status.run(),
+        Verb::Bench(bench) => bench.run(),
         Verb::Nginx(nginx) => nginx.run(),
         Verb::Doctor(doctor) => doctor.run(),
     };

@@ -217,10 +217,7 @@ impl<'a> Server<'a> {
         let doors = public.iter().map(|listener| Door::of(listener, false));
         app.front.opened(doors.chain(admin.iter().map(|listener| Door::of(listener, true))));
         for listener in public {
-            let (traffic, limits) = (live.traffic.clone(), live.limits.clone());
-            let (connections, listener) = (live.connections.clone(), listener.allowing(&live.allowed));
-            let router = router.clone();
-            serving.spawn(wire::serve(listener, router, traffic, limits, connections, drain.clone()));
+            serving.spawn(live.serve(listener, router.clone(), drain.clone()));
         }
         for listener in admin {
             let callers = admin::Callers::of(listener.address(), &config.admin_hosts);

@@ -9,7 +9,7 @@ use crate::{
         users::{self, UnknownAccount},
     },
     telemetry::{logging, traffic::Traffic},
-    wire::{self, AllowedUsers, Budget, Connections, LiveLimits},
+    wire::{self, AllowedUsers, Budget, Connections, Drain, Handler, Listener, LiveLimits},
 };
 use predictd_protocol::gateway::{
     self,
@@ -59,6 +59,18 @@ impl Live {
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Answers the public's requests that come by `listener`, within the limits in force, until the drain begins.
+    pub fn serve<H: Handler>(
+        &self,
+        listener: Listener,
+        handler: H,
+        drain: Drain,
+    ) -> impl Future<Output = ()> + Send + use<H> {
+        let (traffic, limits) = (self.traffic.clone(), self.limits.clone());
+        let (connections, listener) = (self.connections.clone(), listener.allowing(&self.allowed));
+        wire::serve(listener, handler, traffic, limits, connections, drain)
     }
 
     /// Goes by `config` from now on. Says of each key that needs more than that.

@@ -83,7 +83,7 @@ fn timings(engine: &Onnx, usual_rows: usize) -> Result<Vec<Timing>, String> {
     let free = engine.signature().has_free_rows();
     let sizes = if free && usual_rows > 1 { vec![1, usual_rows] } else { vec![1] };
     let timing = |rows: usize| {
-        let (inputs, first) = trial::first_run(engine, rows)?;
+        let (inputs, first) = trial::first_run(engine, rows, &Interrupt::default())?;
         let mut times = Vec::new();
         let begun = Instant::now();
         while begun.elapsed() < TIME && times.len() < RUNS {

@@ -18,6 +18,7 @@ pub use loader::{Loader, Reread};
 pub use operation::{Answer, LoadError, Operation, Outcome, Pending, Refusal, Report, What};
 pub use registry::{Lookup, Models, Served, Standing, State, UNLOADED};
 pub use starter::starter;
+pub use trial::first_run;
 
 use crate::{
     config::model as settings,

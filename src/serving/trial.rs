@@ -3,7 +3,7 @@
 //! A free first dimension is no proof: it may be time, and joined requests would then change each other's answers. So rows
 //! that are run together are compared with the same rows run apart.
 
-use crate::model::engine::{Engine, Interrupt, Signature};
+use crate::model::engine::{Engine, Interrupt, RunError, Signature};
 use predictd_protocol::inference::{
     document::Document,
     spec::TensorSpec,
@@ -63,9 +63,15 @@ pub(super) fn rows_are_independent(engine: &dyn Engine, interrupt: &Interrupt) -
     Verdict::Unknown(signature.row_names.clone())
 }
 
-/// Runs the model once on made-up tensors of so many rows: gives them, and how long it took. Where no size for dimensions that
-/// may be of any will do, why not.
-pub(super) fn first_run(engine: &dyn Engine, rows: usize) -> Result<(Vec<Tensor>, Duration), String> {
+/// Runs the model once on made-up tensors of so many rows: gives them, and how long it took.
+///
+/// # Errors
+/// Where no size for dimensions that may be of any will do, why not.
+pub fn first_run(
+    engine: &dyn Engine,
+    rows: usize,
+    interrupt: &Interrupt,
+) -> Result<(Vec<Tensor>, Duration), String> {
     let specs = &engine.signature().inputs;
     let mut reason = String::new();
     for size in SIZES {
@@ -80,8 +86,9 @@ pub(super) fn first_run(engine: &dyn Engine, rows: usize) -> Result<(Vec<Tensor>
             return Err("its inputs are too large to make up".into());
         };
         let begun = Instant::now();
-        match engine.run(&inputs, &Interrupt::default()) {
+        match engine.run(&inputs, interrupt) {
             Ok(_) => return Ok((inputs, begun.elapsed())),
+            Err(error @ RunError::Terminated) => return Err(error.to_string()),
             Err(error) => reason = error.to_string(),
         }
     }

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends with its first surprise")]
 
 mod admin;
+mod bench;
 mod broken_models;
 mod commands;
 mod configuration;
