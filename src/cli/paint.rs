@@ -1,4 +1,4 @@
-//! Colours, where standard output is a terminal and `NO_COLOR` does not forbid them.
+//! Colours, where standard output is a terminal that has them and `NO_COLOR` does not forbid them.
 
 use std::{
     fmt::Display,
@@ -14,6 +14,11 @@ pub(super) enum Ink {
     Aside,
 }
 
+/// Whether the terminal says of itself that it can do nothing but print.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
 /// Puts colours around texts, or not.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Paint {
@@ -24,7 +29,7 @@ impl Paint {
     pub(super) fn for_stdout() -> Self {
         // no-color.org: set to anything but nothing.
         let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { colours: stdout().is_terminal() && !forbidden }
+        Self { colours: stdout().is_terminal() && !is_dumb() && !forbidden }
     }
 
     /// Without colours.
