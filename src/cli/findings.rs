@@ -61,7 +61,8 @@ impl Screen {
             Some(Severity::Note) => {
                 format!("{}; {}", self.paint.text(Ink::Good, "nothing is wrong"), counts.join(", "))
             }
-            Some(_) => counts.join(", "),
+            Some(Severity::Warning) => self.paint.text(Ink::Warn, counts.join(", ")),
+            Some(Severity::Error) => self.paint.text(Ink::Bad, counts.join(", ")),
         }
     }
 
@@ -130,7 +131,7 @@ impl Screen {
 }
 
 /// Breaks between words; a word that is too long stays whole.
-fn wrap(text: &str, columns: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let last = lines.last_mut().expect("there is one from the start");

@@ -191,13 +191,10 @@ fn the_status_says_how_each_model_stands() {
     let (code, out, err) = deployment.run("status", &[]);
     assert_eq!((code, &*err), (0, ""), "{out}");
     let lines: Vec<&str> = out.lines().collect();
-    assert!(lines[0].starts_with("predictd 0.1.0, process ") && lines[0].ends_with(", ready"), "{out}");
-    assert!(
-        lines[2].starts_with("broken  1        unavailable")
-            && lines[2].ends_with("Protobuf parsing failed."),
-        "{out}"
-    );
-    assert!(lines[3].starts_with("m       1        ready"), "{out}");
+    assert!(lines[0].starts_with("predictd 0.1.0, process ") && lines[0].ends_with(": ready"), "{out}");
+    assert!(lines[2].starts_with("broken  1        unavailable"), "{out}");
+    assert_eq!(lines[3], "    Protobuf parsing failed.");
+    assert!(lines[4].starts_with("m       1        ready"), "{out}");
     let (code, out, _) = deployment.run("status", &["--json"]);
     assert_eq!(code, 0);
     assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["models"][1]["name"], "m");
