@@ -14,18 +14,6 @@ pub(super) fn spoken(time: Duration) -> String {
     }
 }
 
-/// The same in at most five characters, for tables.
-pub(super) fn short(time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    let (value, unit) = match seconds {
-        // What rounds to a thousand is one of the next.
-        ..999.5e-6 => (seconds * 1e6, "us"),
-        ..0.9995 => (seconds * 1e3, "ms"),
-        _ => (seconds, "s"),
-    };
-    if value < 9.95 { format!("{value:.1}{unit}") } else { format!("{value:.0}{unit}") }
-}
-
 /// So many a second, as `81,300` or, where there are few, as `7.5`.
 pub(super) fn rate(per_second: f64) -> String {
     if per_second < 100.0 { format!("{per_second:.1}") } else { grouped(per_second.round() as u64) }
@@ -53,18 +41,6 @@ mod tests {
         let times = [(81, "81.0 us"), (2_000, "2.0 ms"), (999_940, "999.9 ms"), (61_000_000, "61.00 s")];
         for (micros, text) in times {
             assert_eq!(spoken(Duration::from_micros(micros)), text);
-        }
-        let short_times = [
-            (0, "0.0us"),
-            (9_940, "9.9us"),
-            (9_960, "10us"),
-            (999_400, "999us"),
-            (999_600, "1.0ms"),
-            (999_600_000, "1.0s"),
-            (61_000_000_000, "61s"),
-        ];
-        for (nanos, text) in short_times {
-            assert_eq!(short(Duration::from_nanos(nanos)), text);
         }
         for (value, text) in
             [(0.04, "0.0"), (99.94, "99.9"), (100.4, "100"), (999.6, "1,000"), (81_300.2, "81,300")]

@@ -1,6 +1,7 @@
 //! The command line: a file a verb, and the exit code that says how it went.
 
 mod admin;
+mod amounts;
 mod bench;
 mod call;
 mod check;
@@ -9,6 +10,7 @@ mod doctor;
 mod figures;
 mod findings;
 mod inspect;
+mod line;
 mod models;
 mod nginx;
 mod paint;
@@ -19,6 +21,8 @@ mod settings;
 mod status;
 mod stop;
 mod surroundings;
+mod table;
+mod top;
 
 use crate::{
     config::{self, Config, Overrides},
@@ -67,6 +71,8 @@ enum Verb {
     Status(status::Status),
     /// Measure a model: run by the workers in a bare loop, and by a server through a socket
     Bench(bench::Bench),
+    /// Show live what a running server does: requests, workers, queues, models
+    Top(top::Top),
     /// Print the configuration of nginx that fits this server's
     Nginx(nginx::Nginx),
     /// Say what is wrong: nginx's way to the socket, limits, models, a running server; and what to do
@@ -167,6 +173,7 @@ pub fn main(handover: Handover) -> ExitCode {
         Verb::Reload(reload) => reload.run(),
         Verb::Status(status) => status.run(),
         Verb::Bench(bench) => bench.run(),
+        Verb::Top(top) => top.run(),
         Verb::Nginx(nginx) => nginx.run(),
         Verb::Doctor(doctor) => doctor.run(),
     };

@@ -1,4 +1,4 @@
-//! Colours, where standard output is a terminal that has them and `NO_COLOR` does not forbid them.
+//! Colours, where standard output is a terminal and `NO_COLOR` does not forbid them.
 
 use std::{
     fmt::Display,
@@ -6,8 +6,10 @@ use std::{
 };
 
 /// What a piece of text is, for the eye.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ink {
+    Plain,
+    Title,
     Good,
     Bad,
     Warn,
@@ -15,7 +17,7 @@ pub(super) enum Ink {
 }
 
 /// Whether the terminal says of itself that it can do nothing but print.
-fn is_dumb() -> bool {
+pub(super) fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
@@ -32,14 +34,26 @@ impl Paint {
         Self { colours: stdout().is_terminal() && !is_dumb() && !forbidden }
     }
 
+    pub(super) fn has_colours(self) -> bool {
+        self.colours
+    }
+
     /// Without colours.
     #[cfg(test)]
     pub(super) fn plain() -> Self {
         Self { colours: false }
     }
 
+    /// With colours.
+    #[cfg(test)]
+    pub(super) fn coloured() -> Self {
+        Self { colours: true }
+    }
+
     pub(super) fn text(self, ink: Ink, text: impl Display) -> String {
         let code = match ink {
+            Ink::Plain => return text.to_string(),
+            Ink::Title => "1",
             Ink::Good => "32",
             Ink::Bad => "1;31",
             Ink::Warn => "33",

@@ -356,6 +356,31 @@ impl Times {
             buckets,
         }
     }
+
+    /// What has come to `earlier` since; all where that is not of the same counters.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let of = |at: usize| earlier.buckets.get(at).copied().unwrap_or_default();
+        let buckets = self.buckets.iter().enumerate().map(|(at, count)| count.checked_sub(of(at)));
+        let (Some(buckets), Some(count)) =
+            (buckets.collect::<Option<Vec<u64>>>(), self.count.checked_sub(earlier.count))
+        else {
+            return self.clone();
+        };
+        Self {
+            count,
+            total_s: (self.total_s - earlier.total_s).max(0.0),
+            p50_s: quantile(&buckets, 0.5),
+            p99_s: quantile(&buckets, 0.99),
+            buckets,
+        }
+    }
+
+    /// How long one took in the mean; `None` where there are none.
+    #[must_use]
+    pub fn mean_s(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.total_s / self.count as f64)
+    }
 }
 
 /// The time that a `share` of those in the buckets took at most, as if they were spread evenly within each.
@@ -422,6 +447,14 @@ mod tests {
         assert_eq!((both.count, both.buckets.clone()), (4, times(&[1, 3, 3, 40_000]).buckets));
         assert!((both.total_s - 40.007).abs() < 1e-9);
         assert_eq!(Times::default().with(&one), one);
+        let since = both.since(&one);
+        assert_eq!(
+            (since.count, since.p50_s, since.buckets),
+            (2, times(&[3, 40_000]).p50_s, times(&[3, 40_000]).buckets)
+        );
+        assert!((since.total_s - 40.003).abs() < 1e-9);
+        assert_eq!(one.since(&both), one, "counters that begin anew");
+        assert_eq!((one.mean_s(), Times::default().mean_s()), (Some(0.002), None));
     }
 
     #[test]

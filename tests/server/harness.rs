@@ -1,8 +1,10 @@
 //! The program in a temporary folder, nginx in front of it, and something to ask them with.
 
 mod nginx;
+mod terminal;
 
 pub(crate) use self::nginx::{Nginx, Pass, copy_params};
+pub(crate) use self::terminal::Terminal;
 pub(crate) use crate::process::Process;
 
 use bytes::BytesMut;

@@ -39,6 +39,7 @@ mod reload;
 mod statistics;
 mod tensors;
 mod tiny;
+mod top;
 mod uwsgi;
 mod uwsgi_stats;
 mod v1;

@@ -158,6 +158,7 @@ pub(crate) fn signal(process: u32, name: &str) -> rustix::io::Result<()> {
         "TERM" => Signal::TERM,
         "USR1" => Signal::USR1,
         "USR2" => Signal::USR2,
+        "WINCH" => Signal::WINCH,
         _ => panic!("no test sends SIG{name}"),
     };
     let process = i32::try_from(process).ok().and_then(Pid::from_raw).unwrap();

@@ -3,7 +3,8 @@
 use super::{Measured, wire::Answered};
 use crate::{
     cli::{
-        figures::{rate, short},
+        amounts,
+        figures::rate,
         paint::{Ink, Paint},
     },
     doctor,
@@ -80,7 +81,9 @@ impl Line {
     fn cells(&self) -> [String; COLUMNS] {
         let none = || "-".to_owned();
         let per_second = |measured: &Measured| measured.per_second().map_or_else(none, rate);
-        let time = |measured: &Measured, share| measured.latencies.quantile(share).map_or_else(none, short);
+        let time = |measured: &Measured, share| {
+            amounts::time(measured.latencies.quantile(share).map(|time| time.as_secs_f64()))
+        };
         let (engine, server) = (&self.engine, &self.server.measured);
         [
             self.rows.map_or_else(none, |rows| rows.to_string()),
