@@ -4,10 +4,12 @@
 #     scripts/setup.sh [nginx] [wrk] [curl] [cc] [c++] [make] [shellcheck] [onnxruntime] [models]
 #                      [haproxy] [lighttpd] [apache2] [cgi-fcgi] [uwsgi] [uwsgi-python3] [uwsgi_curl]
 #                      [uwsgitop] [tritonclient] [perf_analyzer] [systemd-analyze] [openapi] [deb] [promtool] [python]
+#                      [python-headers] [django]
 #
 # Commands come by apt-get (through sudo where we are not root), ONNX Runtime by scripts/onnxruntime.py, real models
-# by models/fetch.py into target/models, and uwsgi_curl, uwsgitop, tritonclient, perf_analyzer and a validator of OpenAPI
-# by pip and cargo-deb by cargo into a place of their own, target/tools; what tests the Python package by pip into target/python.
+# by models/fetch.py into target/models, and uwsgi_curl, uwsgitop, tritonclient, perf_analyzer, a validator of OpenAPI
+# and what a Django site runs on by pip and cargo-deb by cargo into a place of their own, target/tools; what tests the
+# Python package by pip into target/python.
 # Exit 69: something is missing and cannot be installed here; the text says why.
 set -euo pipefail
 
@@ -22,6 +24,10 @@ have() { command -v "$1" >/dev/null; }
 # Python alone cannot fetch a package on Debian, where both pip and venv are packages of their own.
 can_fetch() {
     have python3 && { python3 -c 'import pip' || python3 -c 'import ensurepip'; } 2>/dev/null
+}
+
+has_python_headers() {
+    have python3 && python3 -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_paths()["include"], "Python.h").read_bytes()' 2>/dev/null
 }
 
 as_root() {
@@ -115,6 +121,20 @@ install_required() {
     cp "$wanted" "$installed"
 }
 
+# Django, the newest uWSGI and gunicorn, and what the site of tests/django loads.
+install_django() {
+    ! cmp --quiet "$here/../tests/django/requirements.txt" "$tools/django.txt" || return 0
+    make_tools
+    # uWSGI is built here: not by whatever setuptools is the newest.
+    pip_install /dev/stdin setuptools <<END
+setuptools==84.2.1 --hash=sha256:ca140b45d5325a9478f880e351484f62fef15f336462e449ca0c03c873d589c2
+wheel==0.48.0 --hash=sha256:3217dcc807155e45db462d7ef2431f5ddda0d7273b700d05a67b271ceb1287ab
+packaging==26.3 --hash=sha256:d7193f7c8e4e93f444fde0262bf90af30e16fa0ad0ad44cb553c87339b23cd1c
+END
+    # This variable is the option's opposite: 0 is no isolation.
+    PIP_NO_BUILD_ISOLATION=0 install_required django tests/django
+}
+
 main() {
     local thing package target tools packages=() services=()
     target=$(cd "$here/.." && realpath -m "${CARGO_TARGET_DIR:-target}")
@@ -128,6 +148,7 @@ main() {
         nginx | wrk | curl | make | shellcheck | haproxy | lighttpd) have "$thing" || packages+=("$thing") ;;
         # The programs without the services.
         apache2) have apache2 || packages+=(apache2-bin) ;;
+        python-headers) has_python_headers || packages+=(python3-dev) ;;
         uwsgi) have uwsgi || packages+=(uwsgi-core) ;;
         # Whatever it cannot load, it ends well.
         uwsgi-python3) [[ -z $(uwsgi --plugin python3 --version 2>&1 >/dev/null) ]] || packages+=(uwsgi-plugin-python3) ;;
@@ -135,7 +156,7 @@ main() {
         deb) have dpkg-shlibdeps || packages+=(dpkg-dev) ;;
         systemd-analyze) have systemd-analyze || packages+=(systemd) ;;
         promtool) have promtool || packages+=(prometheus) ;;
-        uwsgi_curl | uwsgitop | tritonclient | perf_analyzer | openapi)
+        uwsgi_curl | uwsgitop | tritonclient | perf_analyzer | openapi | django)
             has_tools || python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
             ;;
         python) tools=$target/python has_tools || python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv) ;;
@@ -161,6 +182,7 @@ main() {
         deb) install_cargo_deb ;;
         python) tools=$target/python install_required python-package python/tests ;;
         openapi) install_required openapi-spec-validator tests/openapi ;;
+        django) install_django ;;
         perf_analyzer) make_tools && "$here/perf_analyzer.sh" "$tools" ;;
         esac
     done

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$(dirname "$(readlink -f "$0")")")"
 # A proxy, which setup.sh may need, is not asked for servers of this machine.
 export no_proxy=localhost,127.0.0.1,::1${no_proxy:+,$no_proxy}${NO_PROXY:+,$NO_PROXY}
-tiers=(scripts check front_ends root clients goldens fuzz run package python)
+tiers=(scripts check front_ends root clients django goldens fuzz run package python)
 not_run=()
 
 # The scripts themselves.
@@ -14,7 +14,8 @@ tier_scripts() {
     shellcheck scripts/*.sh scripts/deb/p*[!l] tests/package/*.sh .ci/run
     # Python as old as what we promise to the client's users.
     python3 - scripts/*.py tests/yardstick/*.py tests/clients/*.py tests/openapi/*.py models/*.py \
-        python/predictd/*.py python/predictd/*/*.py <<'END'
+        python/predictd/*.py python/predictd/*/*.py \
+        tests/django/*.py tests/django/*/*.py tests/django/mailroom/*/*.py <<'END'
 import ast, sys
 for path in sys.argv[1:]:
     ast.parse(open(path).read(), path, feature_version=(3, 9))
@@ -68,6 +69,13 @@ tier_clients() {
     else
         cargo test ${CI:+--locked} --test server -- --ignored inference_clients::
     fi
+}
+
+# The first user: a Django site under uWSGI, gunicorn and runserver, with its model in the web process and in predictd.
+tier_django() {
+    scripts/setup.sh nginx cc python-headers onnxruntime django
+    cargo build ${CI:+--locked} --bin predictd
+    "${CARGO_TARGET_DIR:-target}/tools/bin/python" -B -m pytest -p no:cacheprovider tests/django
 }
 
 # Real models, fetched into target/models, against the answers that ONNX Runtime gives from Python.

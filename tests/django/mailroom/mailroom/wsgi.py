@@ -1,0 +1,8 @@
+"""What uWSGI and gunicorn load."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailroom.settings")
+application = get_wsgi_application()

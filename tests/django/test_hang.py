@@ -1,0 +1,135 @@
+"""The failure, as the site's author meets it: uWSGI forks a process that has loaded a model.
+
+ONNX Runtime in ORT_PARALLEL mode stands for Keras here, which does the same and is a hundred times as large; keras/ has that one.
+"""
+
+import difflib
+import os
+import socket
+import time
+
+import pytest
+from servers import PATIENCE, SITE, Nginx, Uwsgi, cpu_seconds, digit, samples, upstream, wait_until
+
+# What the author has; and what was found to cure it, at the price of a copy of the model in each process.
+OPTIONS = ["master = true", "processes = 2", "enable-threads = true", "thunder-lock = true"]
+LAZY = [*OPTIONS, "lazy-apps = true"]
+# As nginx has it, but sooner than after a minute.
+LOCATION = "location / { include uwsgi_params; uwsgi_pass django; uwsgi_read_timeout 3s; }"
+CLOSE_WAIT = "08"
+
+
+def started_with(options, folder, started):
+    uwsgi = started(Uwsgi(folder, "before", options, tcp=True))
+    return uwsgi, started(Nginx(folder, LOCATION, upstream("django", uwsgi.address)))
+
+
+def test_the_model_in_the_web_process_never_answers_under_uwsgi(folder, started):
+    uwsgi, nginx = started_with(OPTIONS, folder, started)
+    picture = samples()[7][1]
+    assert nginx.ask("GET", "/")[0] == 200, "an ordinary page"
+
+    # The client waits for longer than nginx does, which gives up.
+    begun = time.monotonic()
+    status, _ = nginx.upload("/read/", picture)
+    assert status == 504
+    assert 2.5 < time.monotonic() - begun < PATIENCE
+    assert "upstream timed out" in nginx.process.said()
+
+    # uwsgitop shows what the author saw: the worker is busy, with a request that nobody waits for any more.
+    busy = wait_until("a worker is busy", lambda: busy_workers(uwsgi))
+    assert len(busy) == 1
+    in_request = [core for core in busy[0]["cores"] if core["in_request"]]
+    assert any(variable.endswith("/read/") for core in in_request for variable in core["vars"])
+    # And nginx has hung up on it.
+    wait_until("a connection in CLOSE_WAIT", lambda: CLOSE_WAIT in states_of_connections(uwsgi.address[1]))
+
+    # Why: the threads of the model's runtime are in the master, which loaded it, and no fork has them.
+    pid = busy[0]["pid"]
+    master = uwsgi.process.popen.pid
+    assert len(threads(master)) > len(threads(pid)) == 1
+    # So the request waits for what cannot come: it spins (ONNX Runtime), or sleeps on a futex (TensorFlow).
+    assert never_ends(pid)
+
+    # It stays so, and the next picture takes the other worker. Then there is nobody left for any page.
+    assert nginx.upload("/read/", picture)[0] == 504
+    assert {worker["pid"] for worker in wait_until("both are busy", lambda: all_busy(uwsgi))} >= {pid}
+    assert nginx.ask("GET", "/")[0] == 504
+    nginx.stop()
+    uwsgi.process.kill()
+
+
+def test_without_nginx_between_it_is_the_client_that_waits_for_ever(folder, started):
+    uwsgi, nginx = started_with(OPTIONS, folder, started)
+    # nginx would answer after 3 s.
+    with pytest.raises(socket.timeout):
+        nginx.upload("/read/", samples()[7][1], patience=2)
+    assert wait_until("a worker is busy", lambda: busy_workers(uwsgi))
+    nginx.stop()
+    uwsgi.process.kill()
+
+
+@pytest.mark.parametrize(
+    ("options", "environment"),
+    [
+        pytest.param(LAZY, {}, id="lazy-apps: a copy of the model in each process"),
+        pytest.param(OPTIONS, {"EXECUTION": "sequential"}, id="a session that has no threads between operators"),
+    ],
+)
+def test_it_is_the_fork(options, environment, folder, started):
+    """The same site answers where no thread of the model's runtime is left on the other side of a fork."""
+    uwsgi = started(Uwsgi(folder, "before", options, tcp=True, **environment))
+    nginx = started(Nginx(folder, LOCATION, upstream("django", uwsgi.address)))
+    for shown, picture in samples():
+        status, answer = nginx.upload("/read/", picture)
+        assert status == 200, answer
+        assert digit(answer) == shown
+    nginx.stop()
+    uwsgi.process.stop()
+
+
+def test_the_cure_is_one_line():
+    """And its import."""
+    before, after = ((SITE / "reading" / name).read_text().splitlines()[1:] for name in ("before.py", "after.py"))
+    changed = [line for line in difflib.ndiff(before, after) if line[0] in "+-"]
+    assert changed == [
+        "- from . import network",
+        "+ import predictd",
+        "- model = network.digits()",
+        '+ model = predictd.Model("digits")',
+    ]
+
+
+def busy_workers(uwsgi):
+    return [worker for worker in uwsgi.stats()["workers"] if worker["status"] == "busy"]
+
+
+def all_busy(uwsgi):
+    workers = uwsgi.stats()["workers"]
+    return workers if all(worker["status"] == "busy" for worker in workers) else []
+
+
+def threads(pid):
+    return os.listdir(f"/proc/{pid}/task")
+
+
+def never_ends(pid):
+    """Whether the process does nothing but wait for another thread, by turning round or by sleeping on a futex."""
+    before = cpu_seconds(pid)
+    asleep = []
+    for _ in range(20):
+        with open(f"/proc/{pid}/syscall") as file:
+            asleep.append(file.read().split()[0] == FUTEX)
+        time.sleep(0.05)
+    # On a busy machine it gets less than the second that it would take.
+    return all(asleep) or cpu_seconds(pid) - before > 0.2
+
+
+FUTEX = {"x86_64": "202", "aarch64": "98"}[os.uname().machine]
+
+
+def states_of_connections(port):
+    """The states in which the kernel has the connections to that port of ours."""
+    with open("/proc/net/tcp") as file:
+        rows = [line.split() for line in file.readlines()[1:]]
+    return [row[3] for row in rows if row[1].endswith(f":{port:04X}")]
