@@ -255,15 +255,15 @@ class Runserver(Site):
 
 
 class Nginx:
-    """nginx before a site and predictd, with files of nginx/ where /etc/nginx/predictd has them."""
+    """nginx before a site and predictd, with these files of nginx/ where /etc/nginx/predictd has them."""
 
-    def __init__(self, folder, server, http="", edit=lambda text: text):
+    def __init__(self, folder, server, http="", files=(), edit=lambda text: text):
         self.port = free_port()
         shipped = folder / "predictd"
         shutil.rmtree(shipped, ignore_errors=True)
         shipped.mkdir()
-        for file in (ROOT / "nginx").glob("*.conf"):
-            (shipped / file.name).write_text(edit(file.read_text()))
+        for file in files:
+            (shipped / file).write_text(edit((ROOT / "nginx" / file).read_text()))
         (folder / "uwsgi_params").write_bytes(UWSGI_PARAMS.read_bytes())
         temporary = "".join(
             f"{kind}_temp_path tmp_{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")

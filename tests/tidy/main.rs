@@ -71,9 +71,9 @@ fn licences_are_those_that_deny_toml_allows() {
 
 #[test]
 fn every_file_for_nginx_is_used_by_a_test() {
-    let tests: String = house(&["rs"])
+    let tests: String = house(&["rs", "py"])
         .iter()
-        .filter(|file| file.path.starts_with("tests/server/"))
+        .filter(|file| ["tests/server/", "tests/django/"].iter().any(|folder| file.path.starts_with(folder)))
         .map(|file| &*file.text)
         .collect();
     nothing_broken(documents::check_nginx(&source::list("nginx"), &tests));
