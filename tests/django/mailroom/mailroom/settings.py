@@ -35,7 +35,9 @@ STATIC_ROOT = DATA / "static"
 MEDIA_URL = "/media/"
 MEDIA_ROOT = DATA / "media"
 
-# The module of the view that reads digits: before, after, pictures.
+# The module of the view that answers at /read/: before, after, pictures, ...
 READING = os.environ.get("READING", "after")
+# Where models are that this process loads itself.
+MODELS = Path(os.environ.get("MODELS", BASE_DIR.parents[2] / "models"))
 
 PREDICTD = {"TIMEOUT": float(os.environ.get("PREDICTD_TIMEOUT", "10"))}

@@ -1,15 +1,16 @@
 """The model in the web process, as sites have it: loaded by the module that needs it, asked by numpy."""
 
 import os
-from pathlib import Path
 
 import onnxruntime
-
-MODEL = Path(__file__).resolve().parents[4] / "models" / "digits" / "model.onnx"
+from django.conf import settings
 
 
 class Network:
-    """An ONNX model with the one method that Keras' models are known for."""
+    """An ONNX model with the one method that Keras' models are known for.
+
+    One output is an array, several are a dict of them by name.
+    """
 
     def __init__(self, path, parallel=True):
         options = onnxruntime.SessionOptions()
@@ -21,11 +22,12 @@ class Network:
         self.outputs = [output.name for output in self.session.get_outputs()]
 
     def predict(self, x):
-        """The outputs, by name."""
+        """Runs the model."""
         name = self.session.get_inputs()[0].name
-        return dict(zip(self.outputs, self.session.run(self.outputs, {name: x})))
+        arrays = self.session.run(self.outputs, {name: x})
+        return arrays[0] if len(arrays) == 1 else dict(zip(self.outputs, arrays))
 
 
 def digits():
     """The model that reads digits."""
-    return Network(MODEL, parallel=os.environ.get("EXECUTION", "parallel") == "parallel")
+    return Network(settings.MODELS / "digits/model.onnx", parallel=os.environ.get("EXECUTION", "parallel") == "parallel")

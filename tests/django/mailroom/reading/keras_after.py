@@ -1,0 +1,19 @@
+"""The view with the Keras model in predictd: the same view, and cannot hang."""
+
+import predictd
+from django.http import JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from .picture import array
+
+model = predictd.Model("keras_digits")
+
+
+@csrf_exempt
+@require_POST
+def read(request):
+    """What digit the uploaded picture shows."""
+    scores = model.predict(array(request.FILES["picture"]).reshape(1, 28, 28, 1))[0]
+    label = int(scores.argmax())
+    return JsonResponse({"label": str(label), "score": float(scores[label])})
