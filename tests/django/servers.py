@@ -200,6 +200,7 @@ class Uwsgi(Site):
         super().__init__(folder, reading, environment)
         port = free_port()
         self.address = ("127.0.0.1", port) if tcp else str(folder / "uwsgi.sock")
+        self.processes = next(int(line.split("=")[1]) for line in lines if line.startswith("processes"))
         self.stats_socket = str(folder / "uwsgi-stats.sock")
         config = [
             "[uwsgi]",
@@ -225,6 +226,11 @@ class Uwsgi(Site):
             client.settimeout(PATIENCE)
             client.connect(self.stats_socket)
             return json.loads(b"".join(iter(lambda: client.recv(65536), b"")))
+
+
+def busy_workers(uwsgi):
+    """What uWSGI says of those that are in a request."""
+    return [worker for worker in uwsgi.stats()["workers"] if worker["status"] == "busy"]
 
 
 class Gunicorn(Site):
@@ -254,11 +260,37 @@ class Runserver(Site):
         self.process.wait_for("runserver is ready", lambda: listens(self.address))
 
 
-class Nginx:
+class Client:
+    """Browsers, which ask at a port."""
+
+    def __init__(self, port):
+        self.port = port
+
+    def ask(self, method, path, body=b"", headers=None, patience=PATIENCE):
+        """One request on a connection of its own: status, headers and body of the answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=patience)
+        try:
+            connection.request(method, path, body, headers or {})
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+        finally:
+            connection.close()
+
+    def upload(self, path, picture, patience=PATIENCE, **headers):
+        """Sends a form with one picture, as a browser does: status and body of the answer."""
+        boundary = uuid.uuid4().hex
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="picture"; filename="x"\r\n\r\n'
+        body = head.encode() + picture + f"\r\n--{boundary}--\r\n".encode()
+        headers["Content-Type"] = f"multipart/form-data; boundary={boundary}"
+        status, _, answer = self.ask("POST", path, body, headers, patience)
+        return status, answer
+
+
+class Nginx(Client):
     """nginx before a site and predictd, with these files of nginx/ where /etc/nginx/predictd has them."""
 
     def __init__(self, folder, server, http="", files=(), edit=lambda text: text):
-        self.port = free_port()
+        super().__init__(free_port())
         shipped = folder / "predictd"
         shutil.rmtree(shipped, ignore_errors=True)
         shipped.mkdir()
@@ -293,25 +325,6 @@ listen 127.0.0.1:{self.port};
     def stop(self):
         """Ends it at once."""
         self.process.stop(signal.SIGTERM)
-
-    def ask(self, method, path, body=b"", headers=None, patience=PATIENCE):
-        """One request on a connection of its own: status, headers and body of the answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=patience)
-        try:
-            connection.request(method, path, body, headers or {})
-            answer = connection.getresponse()
-            return answer.status, answer.headers, answer.read()
-        finally:
-            connection.close()
-
-    def upload(self, path, picture, patience=PATIENCE, **headers):
-        """Sends a form with one picture, as a browser does: status and body of the answer."""
-        boundary = uuid.uuid4().hex
-        head = f'--{boundary}\r\nContent-Disposition: form-data; name="picture"; filename="x"\r\n\r\n'
-        body = head.encode() + picture + f"\r\n--{boundary}--\r\n".encode()
-        headers["Content-Type"] = f"multipart/form-data; boundary={boundary}"
-        status, _, answer = self.ask("POST", path, body, headers, patience)
-        return status, answer
 
 
 def upstream(name, address, more=""):

@@ -4,7 +4,7 @@ import concurrent.futures
 import os
 
 import pytest
-from servers import Gunicorn, Nginx, Predictd, Runserver, Uwsgi, digit, samples, upstream, wait_until
+from servers import Gunicorn, Nginx, Predictd, Runserver, Uwsgi, busy_workers, digit, samples, upstream, wait_until
 
 CLIENTS = 32
 
@@ -61,23 +61,23 @@ def test_32_clients_get_right_answers_and_everything_ends(name, folder, started)
         return wrong
 
     with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
-        wrong = [each for client in pool.map(client, range(CLIENTS)) for each in client]
-    assert wrong == []
+        clients = [pool.submit(client, number) for number in range(CLIENTS)]
+        # Meanwhile both servers say what goes on.
+        while not all(each.done() for each in clients):
+            assert predictd.status()["ready"]
+            if isinstance(site, Uwsgi):
+                assert len(site.stats()["workers"]) == site.processes
+            concurrent.futures.wait(clients, 0.2)
+    assert [wrong for each in clients for wrong in each.result()] == []
 
     # Each picture was a row of some worker's run, and no core was left out.
     workers = predictd.status()["workers"]
     cores = {worker["cpu"] for worker in workers if worker["executions"] > 0}
     assert cores == os.sched_getaffinity(0), workers
     assert sum(worker["rows_total"] for worker in workers) >= 10 * CLIENTS
-    # What the author had to do without: they are told what goes on, by uWSGI as ever.
-    if name == "uwsgi":
-        assert len(site.stats()["workers"]) == 4
-        wait_until("nobody is busy", lambda: not busy(site.stats()["workers"]))
+    if isinstance(site, Uwsgi):
+        wait_until("nobody is busy", lambda: not busy_workers(site))
     nginx.stop()
     site.process.stop()
-    predictd.process.stop()
+    assert predictd.process.stop() == 0
     assert not os.path.exists(predictd.socket)
-
-
-def busy(workers):
-    return [worker for worker in workers if worker["status"] == "busy"]

@@ -8,12 +8,12 @@ import signal
 import time
 
 import pytest
-from servers import Nginx, Predictd, Uwsgi, digit, samples, upstream
+from servers import Nginx, Predictd, Uwsgi, busy_workers, digit, samples, upstream, wait_until
 
 OPTIONS = ["master = true", "processes = 2", "threads = 2", "enable-threads = true", "harakiri = 30"]
 OPTIONS.append("log-format = %(method) %(uri) with %(cl) bytes: %(status)")
 SHARED = ["pass.conf", "errors.conf", "head.conf"]
-FILES = ["django.conf", "accel_redirect.conf", "auth_request.conf", *SHARED]
+FILES = ["django.conf", "models.conf", "accel_redirect.conf", "auth_request.conf", *SHARED]
 MEMBER = {"Cookie": "member=ada"}
 
 
@@ -54,7 +54,7 @@ def error(answer):
 
 
 def test_each_url_is_answered_by_whose_it_is(start):
-    nginx, site, predictd = start("django.conf")
+    nginx, site, predictd = start("django.conf", "models.conf")
     assert b"<h1>Mailroom</h1>" in nginx.ask("GET", "/")[2]
     assert b"font-family" in nginx.ask("GET", "/static/mailroom.css")[2]
     for shown, picture in samples():
@@ -72,7 +72,7 @@ def test_each_url_is_answered_by_whose_it_is(start):
 
 
 def test_media_that_models_read_are_served_by_nobody(start, folder):
-    nginx, _, _ = start("django.conf")
+    nginx, _, _ = start("django.conf", "models.conf")
     status, answer = nginx.upload("/keep/", seven())
     name = json.loads(answer)["name"]
     assert (folder / "media/for_models" / name).is_file()
@@ -92,7 +92,7 @@ def test_media_that_models_read_are_served_by_nobody(start, folder):
 
 
 def test_what_nginx_says_itself_of_a_model_is_json(start):
-    nginx, _, predictd = start("django.conf")
+    nginx, _, predictd = start("django.conf", "models.conf")
     status, headers, answer = nginx.ask("POST", "/predict/digits", b"x" * (64 * 2**20 + 1))
     assert (status, headers["Content-Type"]) == (413, "application/json")
     assert "client_max_body_size" in error(answer)
@@ -119,7 +119,7 @@ def test_a_server_that_stops_moving_costs_a_view_its_timeout_and_no_worker(start
         assert [status for status, _ in answers] == [503] * 8
         assert time.monotonic() - begun < 30
         assert nginx.ask("GET", "/")[0] == 200
-        assert {worker["status"] for worker in site.stats()["workers"]} == {"idle"}
+        wait_until("all workers are free", lambda: not busy_workers(site))
     finally:
         os.kill(predictd.process.popen.pid, signal.SIGCONT)
     status, answer = nginx.upload("/read/", seven())
@@ -128,7 +128,7 @@ def test_a_server_that_stops_moving_costs_a_view_its_timeout_and_no_worker(start
 
 
 def test_django_decides_and_nginx_hands_the_body_over(start):
-    nginx, site, _ = start("django.conf", "accel_redirect.conf")
+    nginx, site, _ = start("django.conf", "errors.conf", "accel_redirect.conf")
     # Small ones, and one that goes through a file, since it is larger than the buffer.
     large = seven() + b"\0" * (3 * 2**20)
     for picture in (seven(), large):
@@ -151,20 +151,25 @@ def test_django_decides_and_nginx_hands_the_body_over(start):
 
 
 def test_a_chunked_upload_is_handed_over_whole(start):
-    nginx, _, _ = start("django.conf", "accel_redirect.conf")
+    nginx, _, _ = start("django.conf", "models.conf", "accel_redirect.conf")
     status, _, answer = nginx.ask("POST", "/members/read/", iter([seven()[:100], seven()[100:]]), MEMBER)
     assert (status, label(answer)) == (200, "7"), answer
 
 
 def test_django_says_who_may_ask(start):
-    nginx, site, _ = start("errors.conf", "auth_request.conf")
+    nginx, site, _ = start("django.conf", "auth_request.conf")
     for shown, picture in samples():
         status, _, answer = nginx.ask("POST", "/predict/digits", picture, MEMBER)
         assert (status, label(answer)) == (200, shown)
     status, headers, answer = nginx.ask("POST", "/predict/digits", seven())
     assert (status, headers["Content-Type"]) == (403, "application/json")
-    assert error(answer) == "this is not for you"
+    assert error(answer) == "you may not do this"
+    status, _, answer = nginx.ask("POST", "/predict/digits", seven(), {"Cookie": "member="})
+    assert (status, error(answer)) == (401, "log in first")
+    assert nginx.ask("GET", "/v2/models/digits")[0] == 403
+    assert nginx.ask("GET", "/v2/models/digits", headers=MEMBER)[0] == 200
     assert nginx.ask("GET", "/_may_predict")[0] == 404, "nobody asks that"
+    assert nginx.ask("GET", "/")[0] == 200
     # Where nobody can say who may, nobody may.
     site.process.stop()
     status, headers, answer = nginx.ask("POST", "/predict/digits", seven(), MEMBER)

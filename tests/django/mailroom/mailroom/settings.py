@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("DATA", BASE_DIR))
+DATA = Path(os.environ.get("DATA", "/tmp/mailroom"))
 
 # Nobody signs anything here.
 SECRET_KEY = os.environ.get("SECRET_KEY", "not a secret: this site has no sessions")

@@ -26,5 +26,7 @@ def hand_over(request):
 
 @csrf_exempt
 def may_predict(request):
-    """Says yes or no for nginx's auth_request."""
+    """Says yes or no for nginx's auth_request; who has logged out is told to log in."""
+    if request.COOKIES.get("member") == "":
+        return HttpResponse(status=401)
     return HttpResponse(status=204 if is_member(request) else 403)
