@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "tests/django/mailroom"
 SAMPLES = ROOT / "models/digits/samples"
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+PROGRAM = Path(os.environ.get("PREDICTD", TARGET / "debug/predictd"))
 # Where pip has put uwsgi and gunicorn, too.
 BIN = Path(sys.executable).parent
 # Of everything that is bound to come: CI's machine may be busy.
@@ -153,8 +154,7 @@ class Predictd:
     def __init__(self, folder, *more, models=("digits",), name="predictd", settings=None):
         self.socket, self.admin = str(folder / f"{name}.sock"), str(folder / f"{name}-admin.sock")
         self.address = f"unix:{self.socket}"
-        program = os.environ.get("PREDICTD", TARGET / "debug/predictd")
-        command = [program, "serve", "--listen", self.address, "--admin", f"unix:{self.admin}", *more]
+        command = [PROGRAM, "serve", "--listen", self.address, "--admin", f"unix:{self.admin}", *more]
         for model in models:
             path = ROOT / "models" / model if isinstance(model, str) else model
             command += ["--model", f"{path.name}={path}"]

@@ -5,10 +5,23 @@ import json
 import os
 import re
 import signal
+import subprocess
 import time
 
 import pytest
-from servers import Nginx, Predictd, Uwsgi, busy_workers, digit, samples, upstream, wait_until
+from servers import (
+    PATIENCE,
+    PROGRAM,
+    ROOT,
+    Nginx,
+    Predictd,
+    Uwsgi,
+    busy_workers,
+    digit,
+    samples,
+    upstream,
+    wait_until,
+)
 
 OPTIONS = ["master = true", "processes = 2", "threads = 2", "enable-threads = true", "harakiri = 30"]
 OPTIONS.append("log-format = %(method) %(uri) with %(cl) bytes: %(status)")
@@ -69,6 +82,18 @@ def test_each_url_is_answered_by_whose_it_is(start):
         assert nginx.ask("GET", path)[0] in (404, 405), path
     for each in (nginx, site.process, predictd.process):
         each.stop()
+
+
+@pytest.mark.parametrize("beside", [["models.conf"], ["auth_request.conf"], ["errors.conf", "accel_redirect.conf"]])
+def test_the_doctor_finds_nothing_in_them(beside, start, folder):
+    _, _, predictd = start("django.conf", *beside)
+    command = [PROGRAM, "doctor", "--listen", predictd.address, "--admin", f"unix:{predictd.admin}"]
+    command += ["--models", ROOT / "models", "--nginx", folder / "nginx.conf"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"nginx          {folder}/nginx.conf" in done.stdout
+    # Of this machine it may say what it likes.
+    assert f"{folder}/predictd/" not in done.stdout, done.stdout
 
 
 def test_media_that_models_read_are_served_by_nobody(start, folder):

@@ -24,6 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 # Not this folder, whose name for this file is Django's, too.
 sys.path[0] = str(ROOT / "tests/django")
+# As it is installed, and not as it is tested.
+os.environ.setdefault("PREDICTD", str(Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"), "release/predictd")))
 
 from servers import TARGET, Gunicorn, Nginx, Predictd, Uwsgi, upstream  # noqa: E402
 
@@ -72,7 +74,6 @@ def main():
     options = parser.parse_args()
     if not (options.models / "efficientnet/model.onnx").is_file():
         sys.exit(f"no efficientnet in {options.models}: models/fetch.py efficientnet -d {options.models}")
-    os.environ.setdefault("PREDICTD", str(TARGET / "release/predictd"))
     busy = os.getloadavg()[0]
     if busy > CORES / 4:
         print(f"django: the machine is busy (load {busy:.1f} on {CORES} cores): no figure will be worth much", file=sys.stderr)

@@ -28,6 +28,7 @@ ROOT_URLCONF = "mailroom.urls"
 WSGI_APPLICATION = "mailroom.wsgi.application"
 DATABASES = {}
 USE_TZ = True
+TIME_ZONE = "UTC"
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
