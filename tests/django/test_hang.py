@@ -92,15 +92,16 @@ def test_gunicorn_does_so_too_where_it_loads_before_it_forks(folder, started):
 
 
 @pytest.mark.parametrize(
-    ("options", "environment"),
+    ("options", "more"),
     [
         pytest.param(LAZY, {}, id="lazy-apps: a copy of the model in each process"),
+        pytest.param(["processes = 1"], {"stats": False}, id="one process: no master, no statistics"),
         pytest.param(OPTIONS, {"EXECUTION": "sequential"}, id="a session that has no threads between operators"),
     ],
 )
-def test_it_is_the_fork(options, environment, folder, started):
+def test_it_is_the_fork(options, more, folder, started):
     """The same site answers where no thread of the model's runtime is left on the other side of a fork."""
-    uwsgi = started(Uwsgi(folder, "before", options, tcp=True, **environment))
+    uwsgi = started(Uwsgi(folder, "before", options, tcp=True, **more))
     nginx = started(Nginx(folder, LOCATION, upstream("django", uwsgi.address)))
     for shown, picture in samples():
         status, answer = nginx.upload("/read/", picture)
@@ -108,6 +109,17 @@ def test_it_is_the_fork(options, environment, folder, started):
         assert digit(answer) == shown
     nginx.stop()
     uwsgi.process.stop()
+
+
+def test_statistics_bring_the_master_and_with_it_the_fork(folder, started):
+    """Why uwsgitop had to go as well: one process, no word of a master, and it hangs again."""
+    uwsgi = started(Uwsgi(folder, "before", ["processes = 1"]))
+    assert len(uwsgi.process.members()) == 2
+    nginx = started(Nginx(folder, SOON + LOCATION, upstream("django", uwsgi.address)))
+    assert nginx.upload("/read/", samples()[7][1])[0] == 504
+    assert busy_workers(uwsgi)
+    nginx.stop()
+    uwsgi.process.kill()
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,10 @@ BOUNDARY = "b-o-u-n-d-a-r-y"
 
 # What is measured: name, version of the view, how it is served.
 WAYS = {
-    "uWSGI, 1 process, 4 threads": ("photo_before", lambda *to, **env: Uwsgi(*to, ["processes = 1", "threads = 4"], **env)),
+    "uWSGI, 1 process without master, 4 threads": (
+        "photo_before",
+        lambda *to, **env: Uwsgi(*to, ["processes = 1", "threads = 4"], stats=False, **env),
+    ),
     f"uWSGI, lazy-apps, {CORES} processes": (
         "photo_before",
         lambda *to, **env: Uwsgi(*to, ["master = true", f"processes = {CORES}", "lazy-apps = true"], **env),

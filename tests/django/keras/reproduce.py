@@ -18,14 +18,14 @@ from servers import Nginx, Predictd, Uwsgi, cpu_seconds, digit, samples, upstrea
 
 MASTER = ["master = true", "processes = 2"]
 EVERYTHING = ["master = true", "processes = 4", "threads = 2", "cheaper = 1", "thunder-lock = true", "harakiri = 60"]
-# What is run, and whether it should answer.
+# What is run, whether with uWSGI's statistics, and whether it should answer.
 WAYS = [
-    ("keras_before", MASTER, False),
-    ("keras_before", [*MASTER, "enable-threads = true"], False),
-    ("keras_before", ["master = true", "processes = 1"], False),
-    ("keras_before", ["processes = 1"], False),
-    ("keras_before", [*MASTER, "lazy-apps = true"], True),
-    ("keras_after", EVERYTHING, True),
+    ("keras_before", MASTER, True, False),
+    ("keras_before", [*MASTER, "enable-threads = true"], True, False),
+    ("keras_before", ["processes = 1"], True, False),
+    ("keras_before", ["processes = 1"], False, True),
+    ("keras_before", [*MASTER, "lazy-apps = true"], True, True),
+    ("keras_after", EVERYTHING, True, True),
 ]
 # Seconds that nginx gives a page that will not come, and one that will: it waits for a worker to load TensorFlow.
 LIMITS = {False: 15, True: 120}
@@ -37,17 +37,18 @@ def main():
     with tempfile.TemporaryDirectory(prefix="predictd-keras.", dir="/tmp") as name:
         folder = Path(name)
         subprocess.run([sys.executable, HERE / "make_model.py", folder], check=True, stderr=subprocess.DEVNULL)
-        for reading, options, expected in WAYS:
-            print(f"{reading:13} {', '.join(options)}:", end=" ", flush=True)
-            said, as_expected = ask(folder, reading, options, expected)
+        for reading, options, stats, expected in WAYS:
+            print(f"{reading:13} {', '.join([*options, 'stats = ...'] if stats else options)}:", end=" ", flush=True)
+            said, as_expected = ask(folder, reading, options, stats, expected)
             print(said, "" if as_expected else "  <-- not as expected", flush=True)
             unexpected += not as_expected
     sys.exit(unexpected > 0)
 
 
-def ask(folder, reading, options, expected):
+def ask(folder, reading, options, stats, expected):
     predictd = Predictd(folder, models=[folder / "keras_digits"])
-    site = Uwsgi(folder, reading, [f"chdir = {folder}", *options], PREDICTD_ADDRESS=predictd.address)
+    lines = [f"chdir = {folder}", *options]
+    site = Uwsgi(folder, reading, lines, stats=stats, PREDICTD_ADDRESS=predictd.address)
     location = f"location / {{ include uwsgi_params; uwsgi_pass django; uwsgi_read_timeout {LIMITS[expected]}s; }}"
     nginx = Nginx(folder, location, upstream("django", site.address))
     try:
