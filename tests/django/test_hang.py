@@ -96,6 +96,7 @@ def test_gunicorn_does_so_too_where_it_loads_before_it_forks(folder, started):
     [
         pytest.param(LAZY, {}, id="lazy-apps: a copy of the model in each process"),
         pytest.param(["processes = 1"], {"stats": False}, id="one process: no master, no statistics"),
+        pytest.param(OPTIONS, {"LOAD_AT_START": "no"}, id="a view that Django imports with the first request"),
         pytest.param(OPTIONS, {"EXECUTION": "sequential"}, id="a session that has no threads between operators"),
     ],
 )

@@ -38,6 +38,8 @@ MEDIA_ROOT = DATA / "media"
 
 # The module of the view that answers at /read/: before, after, pictures, ...
 READING = os.environ.get("READING", "after")
+# Or else with the first request, as Django does with views.
+LOAD_AT_START = os.environ.get("LOAD_AT_START", "yes") == "yes"
 # Where models are that this process loads itself.
 MODELS = Path(os.environ.get("MODELS", BASE_DIR.parents[2] / "models"))
 

@@ -13,4 +13,5 @@ class ReadingConfig(AppConfig):
 
     def ready(self):
         """Imports the view, and what it needs with it: under uWSGI's master, before the fork."""
-        import_module(f"reading.{settings.READING}")
+        if settings.LOAD_AT_START:
+            import_module(f"reading.{settings.READING}")
