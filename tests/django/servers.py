@@ -3,6 +3,7 @@
 Whatever is started here is ended here, and `stop` fails where a process is left behind.
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -112,12 +113,16 @@ class Process:
         return code
 
     def kill(self):
-        """Ends what is still there."""
-        for pid in self.members():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        """Ends what is still there, and what that starts meanwhile."""
+
+        def none_left():
+            members = self.members()
+            for pid in members:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            return not members
+
+        wait_until("all of its processes are killed", none_left)
         self.popen.wait()
 
 
@@ -153,11 +158,13 @@ class Predictd:
 
     def __init__(self, folder, *more, models=("digits",), name="predictd", settings=None):
         self.socket, self.admin = str(folder / f"{name}.sock"), str(folder / f"{name}-admin.sock")
+        self.stats_socket = str(folder / f"{name}-stats.sock")
         self.address = f"unix:{self.socket}"
         command = [PROGRAM, "serve", "--listen", self.address, "--admin", f"unix:{self.admin}", *more]
         for model in models:
             path = ROOT / "models" / model if isinstance(model, str) else model
             command += ["--model", f"{path.name}={path}"]
+        settings = {"PREDICTD_UWSGI_STATS": f"unix:{self.stats_socket}", **(settings or {})}
         self.process = Process(command, folder / f"{name}.log", settings)
         self.process.wait_for("predictd listens", lambda: listens(self.socket) and listens(self.admin))
 
@@ -220,17 +227,18 @@ class Uwsgi(Site):
             "uWSGI is ready", lambda: "spawned uWSGI worker" in self.process.said() and all(map(listens, listening))
         )
 
-    def stats(self):
-        """What its stats socket says, which is what uwsgitop shows."""
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(PATIENCE)
-            client.connect(self.stats_socket)
-            return json.loads(b"".join(iter(lambda: client.recv(65536), b"")))
+
+def statistics_of(server):
+    """What its stats socket says, which is what uwsgitop shows: uWSGI's and predictd's alike."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(PATIENCE)
+        client.connect(server.stats_socket)
+        return json.loads(b"".join(iter(lambda: client.recv(65536), b"")))
 
 
 def busy_workers(uwsgi):
     """What uWSGI says of those that are in a request."""
-    return [worker for worker in uwsgi.stats()["workers"] if worker["status"] == "busy"]
+    return [worker for worker in statistics_of(uwsgi)["workers"] if worker["status"] == "busy"]
 
 
 class Gunicorn(Site):
@@ -297,9 +305,7 @@ class Nginx(Client):
         for file in files:
             (shipped / file).write_text(edit((ROOT / "nginx" / file).read_text()))
         (folder / "uwsgi_params").write_bytes(UWSGI_PARAMS.read_bytes())
-        temporary = "".join(
-            f"{kind}_temp_path tmp_{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
+        temporary = "".join(f"{kind}_temp_path tmp_{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         (folder / "nginx.conf").write_text(f"""\
 daemon off;
 {"user root;" if os.geteuid() == 0 else ""}

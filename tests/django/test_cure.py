@@ -4,9 +4,22 @@ import concurrent.futures
 import os
 
 import pytest
-from servers import Gunicorn, Nginx, Predictd, Runserver, Uwsgi, busy_workers, digit, samples, upstream, wait_until
+from servers import (
+    Gunicorn,
+    Nginx,
+    Predictd,
+    Runserver,
+    Uwsgi,
+    busy_workers,
+    digit,
+    samples,
+    statistics_of,
+    upstream,
+    wait_until,
+)
 
 CLIENTS = 32
+CORES = len(os.sched_getaffinity(0))
 
 # All that uWSGI has to offer, and no lazy-apps.
 EVERYTHING = [
@@ -65,8 +78,9 @@ def test_32_clients_get_right_answers_and_everything_ends(name, folder, started)
         # Meanwhile both servers say what goes on.
         while not all(each.done() for each in clients):
             assert predictd.status()["ready"]
+            assert len(statistics_of(predictd)["workers"]) >= CORES
             if isinstance(site, Uwsgi):
-                assert len(site.stats()["workers"]) == site.processes
+                assert len(statistics_of(site)["workers"]) == site.processes
             concurrent.futures.wait(clients, 0.2)
     assert [wrong for each in clients for wrong in each.result()] == []
 

@@ -1,6 +1,6 @@
 """The failure, as the site's author meets it: uWSGI forks a process that has loaded a model.
 
-ONNX Runtime in ORT_PARALLEL mode stands for Keras here, which does the same and is a hundred times as large; keras/ has that one.
+ONNX Runtime in ORT_PARALLEL mode stands for Keras here, which does the same and is a hundred times as large: see keras/.
 """
 
 import difflib
@@ -21,6 +21,7 @@ from servers import (
     digit,
     free_port,
     samples,
+    statistics_of,
     upstream,
     wait_until,
 )
@@ -129,8 +130,8 @@ def test_statistics_bring_the_master_and_with_it_the_fork(folder, started):
         (
             "",
             [
-                "- from . import network",
                 "+ import predictd",
+                "- from . import network",
                 "- model = network.digits()",
                 '+ model = predictd.Model("digits")',
             ],
@@ -154,7 +155,7 @@ def test_the_cure_is_one_line(kind, changed):
 
 
 def all_busy(uwsgi):
-    workers = uwsgi.stats()["workers"]
+    workers = statistics_of(uwsgi)["workers"]
     return workers if all(worker["status"] == "busy" for worker in workers) else []
 
 

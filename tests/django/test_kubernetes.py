@@ -1,4 +1,4 @@
-"""The manifests of nginx/, as far as that goes without a cluster: predictd takes what they give it, and answers what they ask."""
+"""The manifests of nginx/, as far as that goes without a cluster: predictd takes what they give, and answers what they ask."""
 
 import json
 

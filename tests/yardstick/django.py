@@ -87,17 +87,19 @@ def main():
             print(f"round {number + 1} of {options.rounds}: {name}", file=sys.stderr)
             results[name].append(measured(name, options))
 
-    print(f"EfficientNet-Lite0, a photo of {PHOTO.stat().st_size // 1000} kB, {options.clients} clients, {CORES} cores,", end=" ")
-    print(f"medians of {options.rounds} rounds of {options.seconds} s; slow: 2 clients with {options.slow_rows} photos a request\n")
+    photo = f"a photo of {PHOTO.stat().st_size // 1000} kB"
+    print(f"EfficientNet-Lite0, {photo}, {options.clients} clients, {CORES} cores;", end=" ")
+    print(f"medians of {options.rounds} rounds of {options.seconds} s;", end=" ")
+    print(f"slow: meanwhile 2 clients with {options.slow_rows} photos a request\n")
     print("| | pictures/s | p50 | p99 | page p99 | memory | slow: picture p99 | slow: page p99 | bad |")
     print("|---|---|---|---|---|---|---|---|---|")
     bad = 0
     for name, rounds in results.items():
         median = {key: statistics.median(result[key] for result in rounds) for key in rounds[0]}
         wrong = sum(result["bad"] for result in rounds)
-        milliseconds = (f"{median[key]:.0f} ms" for key in ("p50", "p99", "page"))
-        slow = (f"{median[key]:.0f} ms" for key in ("slow_picture", "slow_page"))
-        print("|", " | ".join([name, f"{median['rate']:.1f}", *milliseconds, f"{median['memory']:.0f} MB", *slow, str(wrong)]), "|")
+        times = {key: f"{median[key]:.0f} ms" for key in ("p50", "p99", "page", "slow_picture", "slow_page")}
+        row = [name, f"{median['rate']:.1f}", times["p50"], times["p99"], times["page"], f"{median['memory']:.0f} MB"]
+        print("|", " | ".join([*row, times["slow_picture"], times["slow_page"], str(wrong)]), "|")
         bad += wrong
     if bad:
         sys.exit("django: there were bad answers, so the figures mean nothing")

@@ -14,7 +14,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from servers import Nginx, Predictd, Uwsgi, cpu_seconds, digit, samples, upstream
+from servers import Nginx, Predictd, Uwsgi, busy_workers, cpu_seconds, digit, samples, upstream
 
 MASTER = ["master = true", "processes = 2"]
 EVERYTHING = ["master = true", "processes = 4", "threads = 2", "cheaper = 1", "thunder-lock = true", "harakiri = 60"]
@@ -60,8 +60,7 @@ def ask(folder, reading, options, stats, expected):
             said.append(f"{status} in {took:.2f} s")
             right += status == 200 and digit(answer) == shown
         if not expected:
-            busy = [worker["pid"] for worker in site.stats()["workers"] if worker["status"] == "busy"]
-            said += [f"worker busy, {waits_in(pid)}" for pid in busy]
+            said += [f"worker busy, {waits_in(worker['pid'])}" for worker in busy_workers(site)]
         return "; ".join(said), right == 3 if expected else right == 0
     finally:
         for process in (nginx.process, site.process, predictd.process):

@@ -1,10 +1,10 @@
 """The view of photos with the model in predictd: the same view."""
 
+import predictd
 from django.http import JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-import predictd
 from .picture import photo
 
 model = predictd.Model("efficientnet")
