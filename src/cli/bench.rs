@@ -60,6 +60,9 @@ pub(super) struct Bench {
     json: bool,
 }
 
+/// What a run may take, though the model's deadline may be shorter: the first are slow.
+const FIRST_RUN: Duration = Duration::from_secs(30);
+
 fn seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| "write a number".to_owned())?;
     if (0.01..=3600.0).contains(&seconds) { Ok(seconds) } else { Err("from 0.01 to 3600".into()) }
@@ -180,6 +183,7 @@ impl Bench {
                 eprintln!("predictd: model '{}': {error:#}", served.name);
                 INTERNAL
             }
+            (None, None) if report.lines.iter().any(Line::is_refused) => INTERNAL,
             (None, None) => 0,
         };
         Ok((code, server.end()))
@@ -219,7 +223,7 @@ impl Measuring<'_> {
     fn measure(&self, report: &mut Report, length: Duration) -> anyhow::Result<()> {
         let Self { served, places, server, stop, .. } = *self;
         let engine = Arc::clone(&served.engine);
-        let bare = Bare { engine, places, deadline: served.deadline, stop };
+        let bare = Bare { engine, places, patience: served.deadline.max(FIRST_RUN), stop };
         let sizes = sizes(served.batching.has_rows, served.batching.max_rows);
         let figures = 2 * sizes.len();
         for (at, rows) in sizes.into_iter().enumerate() {

@@ -89,15 +89,22 @@ fn a_model_is_named_or_is_a_path_and_the_table_fits_a_terminal() {
 fn what_cannot_be_measured_is_said_and_has_its_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("broken.onnx"), "no model").unwrap();
+    fake(folder.path(), "panicking", "[fake]\npanic = true\n");
     fake(folder.path(), "pretence", "");
     let models = folder.path().to_str().unwrap();
     let failing = source("tests/data/models/fail_at_run/model.onnx");
     let failing = failing.to_str().unwrap();
+    let (code, _, err) = bench(&["nobody", "--models", "/nowhere"]);
+    assert!(
+        code == 78 && err.ends_with("; /nowhere cannot be read: No such file or directory (os error 2)"),
+        "{err}"
+    );
     for (arguments, code, says) in [
         (&["nobody"][..], 78, "there is no model 'nobody' in /"),
-        (&["nobody"], 78, "and no such file; there are broken, pretence"),
+        (&["nobody"], 78, "and no such file; there are broken, panicking, pretence"),
         (&["broken"], 78, "Protobuf parsing failed"),
         (&["pretence"], 78, "only with --allow-fake"),
+        (&["panicking", "--allow-fake"], 70, "model 'panicking': a run panicked"),
         (&[failing], 70, "model 'fail_at_run': it cannot be run on numbers that are made up: "),
         (&["broken", "--clients", "0"], 64, "--clients"),
         (&["broken", "--seconds", "never"], 64, "write a number"),

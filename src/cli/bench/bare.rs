@@ -22,8 +22,8 @@ pub(super) struct Bare<'a> {
     pub(super) engine: Arc<dyn Engine>,
     /// For each worker the cores that it is pinned to.
     pub(super) places: &'a [Vec<CpuId>],
-    /// Of one run.
-    pub(super) deadline: Duration,
+    /// Of one run, the first too, which is slower.
+    pub(super) patience: Duration,
     pub(super) stop: &'a Stop,
 }
 
@@ -35,7 +35,7 @@ impl Bare<'_> {
                 serving::first_run(&*engine, rows, &interrupt).map(|(inputs, _)| inputs)
             })
         };
-        let made = self.all(1, |_| {}, self.deadline, first)?.pop();
+        let made = self.all(1, |_| {}, self.patience, first)?.pop();
         match made.transpose() {
             Err(_) if self.stop.said().is_some() => Ok(None),
             made => made.map_err(|error| anyhow!("it cannot be run on numbers that are made up: {error}")),
@@ -54,7 +54,7 @@ impl Bare<'_> {
             Box::new(move |engine, interrupt| run(&*engine, &inputs, &place, length, &interrupt))
         };
         // The first run is not counted.
-        let limit = length + 2 * self.deadline;
+        let limit = length + 2 * self.patience;
         let measured = self.all(self.places.len(), watch, limit, work)?.into_iter();
         measured.sum::<Result<Measured, String>>().map_err(anyhow::Error::msg)
     }
@@ -73,9 +73,13 @@ impl Bare<'_> {
         };
         let work = interrupts.iter().enumerate().map(work).collect();
         let end = || interrupts.iter().for_each(|interrupt| interrupt.terminate());
-        let Gathered { results, left_behind } = threads::run("engine", work, limit, self.stop, end, watch)?;
+        let Gathered { results, left_behind, overdue } =
+            threads::run("engine", work, limit, self.stop, end, watch)?;
+        if overdue {
+            bail!("a run did not end within {} s", self.patience.as_secs());
+        }
         if left_behind > 0 && self.stop.said().is_none() {
-            bail!("a run panicked, or did not end within the model's deadline of {:?}", self.deadline);
+            bail!("a run panicked");
         }
         Ok(results)
     }

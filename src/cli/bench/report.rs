@@ -68,6 +68,11 @@ impl Input {
 }
 
 impl Line {
+    /// Whether the server has answered nothing.
+    pub(super) fn is_refused(&self) -> bool {
+        self.server.failed > 0 && self.server.measured.per_second().is_none()
+    }
+
     fn per_row(&self, per_second: f64) -> f64 {
         per_second * self.rows.unwrap_or(1) as f64
     }

@@ -4,7 +4,10 @@ use crate::{
     config::Config,
     model::folder::{self, FolderError, ModelName},
 };
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 /// A model that is there.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,23 +20,11 @@ pub(super) struct Subject {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoSubject {
     /// Neither name nor path.
-    #[error(
-        "there is no model '{0}' in {folder}, and no such file; {known}",
-        folder = .1.display(),
-        known = known(.2)
-    )]
-    Unknown(String, PathBuf, Vec<String>),
+    #[error("there is no model '{0}' in {folder}, and no such file; {2}", folder = .1.display())]
+    Unknown(String, PathBuf, String),
     /// It is not one.
     #[error("model '{0}': {1}")]
     Folder(String, FolderError),
-}
-
-fn known(names: &[String]) -> String {
-    if names.is_empty() {
-        "there are no models there".into()
-    } else {
-        format!("there are {}", names.join(", "))
-    }
 }
 
 impl Subject {
@@ -45,7 +36,7 @@ impl Subject {
             None => {
                 let path = Path::new(text);
                 if !path.exists() {
-                    return Err(NoSubject::Unknown(text.into(), config.models.clone(), names(config)));
+                    return Err(NoSubject::Unknown(text.into(), config.models.clone(), known(config)));
                 }
                 (name_of(path), std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
             }
@@ -72,14 +63,20 @@ fn named(name: &str, config: &Config) -> Result<Option<PathBuf>, FolderError> {
     Ok(Some(if file.is_file() { file } else { folder }))
 }
 
-fn names(config: &Config) -> Vec<String> {
-    let found = folder::scan(&config.models).unwrap_or_default();
+/// Which models there are.
+fn known(config: &Config) -> String {
+    let found = match folder::scan(&config.models) {
+        Ok(found) => found,
+        Err(error) if config.extra_models.is_empty() => return error.to_string(),
+        Err(_) => Vec::new(),
+    };
     let in_folder = found.into_iter().filter(|found| !found.is_empty()).map(|found| found.name);
-    let mut names: Vec<_> =
-        in_folder.chain(config.extra_models.iter().map(|(name, _)| name.clone())).collect();
-    names.sort();
-    names.dedup();
-    names
+    let given = config.extra_models.iter().map(|(name, _)| name.clone());
+    let names: BTreeSet<String> = in_folder.chain(given).collect();
+    if names.is_empty() {
+        return "there are no models there".into();
+    }
+    format!("there are {}", names.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 /// What a model at a path is called here: its file, or its folder where files are all called `model.onnx`.

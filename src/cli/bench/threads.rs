@@ -32,8 +32,10 @@ impl Stop {
 pub(super) struct Gathered<T> {
     /// Of each thread that has ended.
     pub(super) results: Vec<T>,
-    /// How many have not.
+    /// How many have not, or have panicked.
     pub(super) left_behind: usize,
+    /// Whether they were told to end because the limit was over.
+    pub(super) overdue: bool,
 }
 
 /// One thread's work.
@@ -65,7 +67,7 @@ pub(super) fn run<T: Send + 'static>(
         }
     }
     drop(sender);
-    let (mut results, mut given_up) = (Vec::with_capacity(wanted), None);
+    let (mut results, mut given_up, mut overdue) = (Vec::with_capacity(wanted), None, false);
     while results.len() < wanted {
         match receiver.recv_timeout(LOOK) {
             Ok(result) => results.push(result),
@@ -80,10 +82,65 @@ pub(super) fn run<T: Send + 'static>(
             None if stop.said().is_some() || now >= begun + limit => {
                 end();
                 given_up = Some(now);
+                overdue = stop.said().is_none();
             }
             None => watch(now - begun),
         }
     }
     let left_behind = wanted - results.len();
-    Ok(Gathered { results, left_behind })
+    Ok(Gathered { results, left_behind, overdue })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Work that ends when it is told to.
+    fn patient(told: &Arc<AtomicBool>) -> Work<u32> {
+        let told = Arc::clone(told);
+        Box::new(move || {
+            while !told.load(Ordering::Relaxed) {
+                thread::park_timeout(Duration::from_millis(1));
+            }
+            7
+        })
+    }
+
+    fn check(
+        work: Vec<Work<u32>>,
+        limit: Duration,
+        stop: &Stop,
+        told: &AtomicBool,
+    ) -> (Vec<u32>, usize, bool) {
+        let end = || told.store(true, Ordering::Relaxed);
+        let Gathered { mut results, left_behind, overdue } =
+            run("test", work, limit, stop, end, |_| {}).unwrap();
+        results.sort_unstable();
+        (results, left_behind, overdue)
+    }
+
+    #[test]
+    fn work_ends_by_itself_by_the_limit_or_by_the_word() {
+        let (stop, told) = (Stop::default(), Arc::new(AtomicBool::new(false)));
+        assert_eq!(check(vec![Box::new(|| 1), Box::new(|| 2)], LONG, &stop, &told), (vec![1, 2], 0, false));
+        assert!(!told.load(Ordering::Relaxed), "nobody had to be told");
+        let brief = Duration::from_millis(1);
+        assert_eq!(check(vec![patient(&told)], brief, &stop, &told), (vec![7], 0, true));
+        told.store(false, Ordering::Relaxed);
+        assert!(stop.say(Signal::Interrupt) && !stop.say(Signal::Terminate));
+        assert_eq!(check(vec![patient(&told)], LONG, &stop, &told), (vec![7], 0, false));
+        assert_eq!(stop.said(), Some(Signal::Interrupt));
+    }
+
+    #[test]
+    fn who_panics_or_does_not_end_is_left_behind() {
+        let (stop, told) = (Stop::default(), AtomicBool::new(false));
+        let panicking: Work<u32> = Box::new(|| panic!("told to"));
+        assert_eq!(check(vec![panicking, Box::new(|| 1)], LONG, &stop, &told), (vec![1], 1, false));
+        let deaf: Work<u32> = patient(&Arc::default());
+        assert_eq!(check(vec![deaf], Duration::ZERO, &stop, &told), (vec![], 1, true));
+    }
 }
