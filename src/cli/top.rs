@@ -136,8 +136,10 @@ impl Top {
                 next = news.recv() => match next.context("nothing watches the server any more")? {
                     News::Seen(seen) => live.see(seen, Instant::now()),
                     News::Input(Ok(Event::Key(key))) if key.kind != KeyEventKind::Release => {
-                        if live.press(key) == Then::Quit {
-                            return Ok(ExitCode::SUCCESS);
+                        match live.press(key) {
+                            Then::GoOn => {}
+                            Then::Quit => return Ok(ExitCode::SUCCESS),
+                            Then::Stop => stop_until_continued(terminal)?,
                         }
                     }
                     // Another size, for one: the next drawing finds out.
@@ -149,6 +151,14 @@ impl Top {
             }
         }
     }
+}
+
+/// What Ctrl-Z does where the terminal itself minds it.
+fn stop_until_continued(terminal: &mut DefaultTerminal) -> anyhow::Result<()> {
+    ratatui::try_restore()?;
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP)?;
+    *terminal = ratatui::try_init()?;
+    Ok(())
 }
 
 /// As wide as is said, or as the terminal is; else as wide as the program's help.

@@ -17,7 +17,7 @@ use ratatui::{
 use std::time::Instant;
 
 const HELP: &str = "\
- q  Esc  Ctrl-C   quit
+ q  Esc  Ctrl-C   quit; Ctrl-Z stops until fg
  s                sort models by name, requests/s, queue,
                   run time, failures
  p  Space         pause, and go on

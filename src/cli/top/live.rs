@@ -47,6 +47,8 @@ impl Pair {
 pub(super) enum Then {
     GoOn,
     Quit,
+    /// As a job of the shell, to be continued.
+    Stop,
 }
 
 /// Models that a key for a page scrolls past.
@@ -94,8 +96,10 @@ impl Live {
     }
 
     pub(super) fn press(&mut self, key: KeyEvent) -> Then {
-        if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
-            return Then::Quit;
+        match key.code {
+            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return Then::Quit,
+            KeyCode::Char('z') if key.modifiers.contains(KeyModifiers::CONTROL) => return Then::Stop,
+            _ => {}
         }
         // Whatever key it is: it was pressed to see the rest again.
         if std::mem::take(&mut self.help) && key.code != KeyCode::Char('q') {
@@ -215,6 +219,8 @@ mod tests {
         assert_eq!(press(&mut live, KeyCode::Char('q')), Then::Quit);
         let interrupt = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
         assert_eq!(live.press(interrupt), Then::Quit);
+        let suspend = KeyEvent::new(KeyCode::Char('z'), KeyModifiers::CONTROL);
+        assert_eq!(live.press(suspend), Then::Stop);
         assert_eq!(press(&mut live, KeyCode::Char('c')), Then::GoOn);
     }
 }
