@@ -14,6 +14,8 @@ const PLACES: &[(&str, &[&str], &str)] = &[
     ("axum", &["src/api/", "examples/"], "routes are api's; wire answers by any service"),
     ("hyper", &["src/wire/"], "HTTP is a wire"),
     ("flate2", &["src/api/encoding.rs", "tests/"], "compression has one file"),
+    ("ratatui", &["src/cli/top.rs", "src/cli/top/"], "a screen that is drawn has one place"),
+    ("crossterm", &["src/cli/top.rs", "src/cli/top/"], "a screen that is drawn has one place"),
     ("clap", &["src/cli/"], "the command line is cli's"),
     (
         "anyhow",
