@@ -21,6 +21,7 @@ use crate::{
 use bare::Bare;
 use clap::Args;
 use latencies::Latencies;
+use predictd_protocol::gateway::detect::{Wire, Wires};
 use report::{Input, Line, Report};
 use std::{
     fs,
@@ -196,6 +197,8 @@ fn alone(mut config: Config, subject: &Subject) -> Config {
     // No folder has this name.
     config.models = PathBuf::new();
     config.strict_models = true;
+    // By which it is asked, whatever it is to speak in service.
+    config.limits.wires = Wires::from_iter([Wire::Uwsgi]);
     config
 }
 

@@ -59,6 +59,19 @@ fn a_model_is_measured_by_itself_and_through_the_socket() {
 }
 
 #[test]
+fn a_server_that_does_not_speak_uwsgi_is_measured_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("predictd.toml");
+    fs::write(&file, "wires = ['http']").unwrap();
+    let models = samples();
+    let said = figures(&["iris", "--models", models.to_str().unwrap(), "--config", file.to_str().unwrap()]);
+    for line in said["measured"].as_array().unwrap() {
+        assert!(line["server"]["requests"].as_u64() > Some(0), "{line}");
+        assert_eq!(line["server"]["failed"], 0, "{line}");
+    }
+}
+
+#[test]
 fn a_model_is_named_or_is_a_path_and_the_table_fits_a_terminal() {
     let digits = source("models/digits");
     let busy = source("tests/data/models/busy/model.onnx");
