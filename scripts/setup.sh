@@ -4,7 +4,7 @@
 #     scripts/setup.sh [nginx] [wrk] [curl] [cc] [c++] [make] [shellcheck] [onnxruntime] [models]
 #                      [haproxy] [lighttpd] [apache2] [cgi-fcgi] [uwsgi] [uwsgi-python3] [uwsgi_curl]
 #                      [uwsgitop] [tritonclient] [perf_analyzer] [systemd-analyze] [openapi] [deb] [promtool] [python]
-#                      [python-headers] [django]
+#                      [python-headers] [django] [chromium] [chromium-driver]
 #
 # Commands come by apt-get (through sudo where we are not root), ONNX Runtime by scripts/onnxruntime.py, real models
 # by models/fetch.py into target/models, and uwsgi_curl, uwsgitop, tritonclient, perf_analyzer, a validator of OpenAPI
@@ -145,7 +145,7 @@ main() {
         models) can_fetch || packages+=(python3-venv) ;;
         cc) have cc || packages+=(gcc libc6-dev) ;;
         c++) have c++ || packages+=(g++) ;;
-        nginx | wrk | curl | make | shellcheck | haproxy | lighttpd) have "$thing" || packages+=("$thing") ;;
+        nginx | wrk | curl | make | shellcheck | haproxy | lighttpd | chromium) have "$thing" || packages+=("$thing") ;;
         # The programs without the services.
         apache2) have apache2 || packages+=(apache2-bin) ;;
         python-headers) has_python_headers || packages+=(python3-dev) ;;
@@ -155,6 +155,7 @@ main() {
         cgi-fcgi) have cgi-fcgi || packages+=(libfcgi-bin) ;;
         deb) have dpkg-shlibdeps || packages+=(dpkg-dev) ;;
         systemd-analyze) have systemd-analyze || packages+=(systemd) ;;
+        chromium-driver) have chromedriver || packages+=(chromium-driver) ;;
         promtool) have promtool || packages+=(prometheus) ;;
         uwsgi_curl | uwsgitop | tritonclient | perf_analyzer | openapi | django)
             has_tools || python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)

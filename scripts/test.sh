@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$(dirname "$(readlink -f "$0")")")"
 # A proxy, which setup.sh may need, is not asked for servers of this machine.
 export no_proxy=localhost,127.0.0.1,::1${no_proxy:+,$no_proxy}${NO_PROXY:+,$NO_PROXY}
-tiers=(scripts check front_ends root clients django goldens fuzz run package python)
+tiers=(scripts check front_ends browser root clients django goldens fuzz run package python)
 not_run=()
 
 # The scripts themselves.
@@ -33,10 +33,16 @@ tier_check() {
 tier_front_ends() {
     scripts/setup.sh nginx curl haproxy lighttpd apache2 cgi-fcgi uwsgi uwsgi-python3 uwsgi_curl uwsgitop systemd-analyze promtool openapi c++ onnxruntime
     if cargo nextest --version >/dev/null 2>&1; then
-        cargo nextest run ${CI:+--locked} --workspace --run-ignored only -E 'not test(/^(inference_clients|golden|life::as_root)::/)'
+        cargo nextest run ${CI:+--locked} --workspace --run-ignored only -E 'not test(/^(inference_clients|golden|life::as_root|page)::/)'
     else
-        cargo test ${CI:+--locked} --workspace --lib --bins --tests -- --ignored --skip inference_clients:: --skip golden:: --skip life::as_root::
+        cargo test ${CI:+--locked} --workspace --lib --bins --tests -- --ignored --skip inference_clients:: --skip golden:: --skip life::as_root:: --skip page::
     fi
+}
+
+# The admin interface's page in a real browser.
+tier_browser() {
+    scripts/setup.sh onnxruntime chromium chromium-driver
+    cargo test ${CI:+--locked} --test server -- --ignored page::
 }
 
 # Whether `as_root` works, for a tier that cannot be run otherwise.

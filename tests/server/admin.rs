@@ -14,6 +14,7 @@ use std::{
 };
 
 const ONLY_HERE: &[(&str, &str)] = &[
+    ("GET", "/"),
     ("GET", "/status"),
     ("GET", "/metrics"),
     ("POST", "/reload"),

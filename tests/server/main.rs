@@ -31,6 +31,7 @@ mod metrics;
 mod multipart;
 mod nginx_errors;
 mod openapi;
+mod page;
 mod pool;
 mod predict;
 mod process;

@@ -3,6 +3,7 @@
 //! It has no passwords: whoever reaches its address may. So nobody must reach it by somebody else's browser.
 
 mod callers;
+mod page;
 mod repository;
 mod status;
 
@@ -19,7 +20,7 @@ use std::sync::Arc;
 
 /// All routes, for those who may call them.
 pub fn router(app: App, callers: Callers) -> Router {
-    let routes = routes()
+    let routes = page::routes(routes())
         .route("/status", get(status::status))
         .route("/metrics", get(status::metrics))
         .route("/reload", post(repository::reload))
