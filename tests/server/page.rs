@@ -163,7 +163,7 @@ fn a_browser_shows_what_is_there_and_what_is_wrong() {
             "wedge/model.toml",
             "kind = 'fake'\ndeadline = '500ms'\n[fake]\nsleep = '60s'\nignore_terminate = true",
         ),
-        ("hostile/model.toml", "[batch]\n\"<img src='x:'><b id='bold'>bold</b>\" = 1"),
+        ("hostile/model.toml", "[batch]\n\"<img src=x:><b id=bold>bold</b>\" = 1"),
     ];
     let (deployment, port) = with_page(config, &fakes);
     let browser = Browser::open(&format!("http://127.0.0.1:{port}/"));
@@ -175,8 +175,8 @@ fn a_browser_shows_what_is_there_and_what_is_wrong() {
         browser.wait_for("#models th", name);
     }
     // The words of a model's settings are words.
-    browser.wait_for("#alarms", "<b id='bold'>bold</b>");
-    browser.wait_for("#models", "<b id='bold'>bold</b>");
+    browser.wait_for("#alarms", "<b id=bold>bold</b>");
+    browser.wait_for("#models", "<b id=bold>bold</b>");
     assert_eq!(browser.run("return document.querySelectorAll('#bold, section img[src=\"x:\"]').length"), 0);
 
     let served: Vec<_> =

@@ -6,7 +6,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
     net::TcpStream,
     path::Path,
     process::{Command, Stdio},
@@ -62,7 +62,7 @@ impl Browser {
     /// The text of all that `css` selects, as it is shown, a line for each.
     pub(crate) fn text(&self, css: &str) -> String {
         let script = format!(
-            "return [...document.querySelectorAll({})].map((it) => it.innerText).join('\\n')",
+            "return [...document.querySelectorAll({})].map((it) => it.checkVisibility() ? it.innerText : '').join('\\n')",
             json!(css)
         );
         self.run(&script).as_str().unwrap().to_owned()
@@ -126,15 +126,26 @@ fn call(port: u16, method: &str, target: &str, body: &Value) -> Value {
     reply.json()["value"].take()
 }
 
+/// One request on a connection of its own, which chromedriver leaves open.
 fn ask(port: u16, method: &str, target: &str, body: &Value) -> std::io::Result<Reply> {
-    let mut stream = patient(TcpStream::connect(("127.0.0.1", port))?);
+    let mut stream = BufReader::new(patient(TcpStream::connect(("127.0.0.1", port))?));
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let head = format!(
-        "{method} {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        "{method} {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
-    stream.write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
+    stream.get_mut().write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    Ok(Reply::read(&answer))
+    while !answer.ends_with(b"\r\n\r\n") {
+        if stream.read_until(b'\n', &mut answer)? == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+    }
+    let mut reply = Reply::read(&answer);
+    // chromedriver writes no space behind the colon.
+    let head = String::from_utf8(answer).unwrap().to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")).unwrap();
+    reply.body.resize(length.trim().parse().unwrap(), 0);
+    stream.read_exact(&mut reply.body)?;
+    Ok(reply)
 }
