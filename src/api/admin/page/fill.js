@@ -26,5 +26,5 @@ export function each(parent, template, items, show) {
 /// What a meter shows: `used` of `limit`, in colour where that is nearly all.
 export function meter(used, limit, name) {
   const max = limit || 1;
-  return { max, high: max * 0.8, low: max * 0.5, optimum: 0, value: Math.min(used, max), ariaLabel: name };
+  return { max, high: max * 0.9, low: max * 0.7, optimum: 0, value: Math.min(used, max), ariaLabel: name };
 }

@@ -19,8 +19,11 @@ const part = (id) => document.getElementById(id);
 let version = null;
 let silentSince = null;
 let timer = null;
+let isAsking = false;
 
 async function poll() {
+  if (isAsking) return;
+  isAsking = true;
   clearTimeout(timer);
   const begun = performance.now();
   try {
@@ -38,6 +41,7 @@ async function poll() {
   }
   const wait = document.hidden ? UNSEEN_MS : Math.max(EVERY_MS / 4, EVERY_MS - (performance.now() - begun));
   timer = setTimeout(poll, wait);
+  isAsking = false;
 }
 
 function answered() {
