@@ -52,7 +52,8 @@ pub(super) async fn predict(
     let content_type = String::from_utf8_lossy(content_type);
     let bad_request = |error: multipart::Error| Error::BadRequest(error.to_string());
     if let Some(boundary) = Boundary::of(&content_type).map_err(bad_request)? {
-        return form::predict(&model, call, body, boundary, app.pixels(), top_k).await;
+        let bounds = form::Bounds { workers: app.pool.workers(), pixels: app.pixels() };
+        return form::predict(&model, call, body, boundary, bounds, top_k).await;
     }
     let mut kind = Kind::of(&content_type)?;
     if call.is_read_here(body.len()) {

@@ -34,16 +34,24 @@ const MAX_PARTS: usize = 1024;
 /// What is said in the query, and not by a field of the form.
 const PARAMETERS: [&str; 3] = ["version", "top_k", "timeout"];
 
+/// What the server has for a form.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    pub workers: usize,
+    /// Of a picture.
+    pub pixels: u64,
+}
+
 pub(super) async fn predict(
     model: &Served,
     call: Call,
     body: Bytes,
     boundary: Boundary,
-    pixels: u64,
+    bounds: Bounds,
     top_k: Option<usize>,
 ) -> Result<Answer, Error> {
     let deadline = call.deadline();
-    answer(model, call, body, boundary, pixels, top_k).await.map_err(|error| match error {
+    answer(model, call, body, boundary, bounds, top_k).await.map_err(|error| match error {
         // What was left for a part of the work means nothing to who has asked for the whole.
         Error::Deadline { model, .. } => Error::Deadline { model, deadline },
         error => error,
@@ -55,7 +63,7 @@ async fn answer(
     mut call: Call,
     body: Bytes,
     boundary: Boundary,
-    pixels: u64,
+    bounds: Bounds,
     top_k: Option<usize>,
 ) -> Result<Answer, Error> {
     let begun = Instant::now();
@@ -67,7 +75,7 @@ async fn answer(
     let begin = |at: usize, file: &File| {
         let (kind, place) = (file.kind, file.place.clone());
         let (accepted, gathered) = (call.accepted(), Arc::clone(&gathered));
-        let read = move |model: &Model, body: &Bytes| rows(model, read(kind, model, body, pixels)?);
+        let read = move |model: &Model, body: &Bytes| rows(model, read(kind, model, body, bounds.pixels)?);
         let print = move |model: &Model, exchange: &Exchange<Option<usize>>, outputs: Vec<Tensor>| {
             let mut results = Vec::new();
             results::print(&mut results, model, *exchange.wanted(), &outputs, top_k)?;
@@ -83,8 +91,9 @@ async fn answer(
             Err(error) => Err(place.error(error)),
         }
     };
-    // Half of what may wait, so that there is room for others.
-    let most = (model.batching.queue / 2).max(1);
+    // What all workers can be at: more would only wait, in front of what others ask. And half of what may wait, so that there
+    // is room for them.
+    let most = (bounds.workers * model.batching.max_rows).min(model.batching.queue / 2).max(1);
     let mut under_way = FuturesUnordered::new();
     for (at, file) in files.iter().enumerate() {
         if under_way.len() >= most {
