@@ -75,8 +75,8 @@ pub enum Error {
     #[error(transparent)]
     Input(#[from] InputError),
     /// The picture cannot be used.
-    #[error(transparent)]
-    Image(#[from] PictureError),
+    #[error("model '{0}': {1}")]
+    Image(ModelName, PictureError),
     /// The model failed.
     #[error("model '{0}' failed: {1}")]
     Model(ModelName, String),
@@ -148,7 +148,7 @@ impl Error {
             Self::Coding(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Part(_, error) => error.status(),
-            Self::Image(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Image(..) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Model(..) | Self::Panicked(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Busy(..) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Deadline { .. } => StatusCode::GATEWAY_TIMEOUT,

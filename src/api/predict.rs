@@ -167,7 +167,8 @@ fn from_image(model: &Model, body: &[u8], pixels: u64) -> Result<Vec<Input>, Err
             model.name
         )));
     };
-    Ok(vec![Input { name: recipe.tensor().to_owned(), tensor: recipe.prepare(body, pixels)? }])
+    let tensor = recipe.prepare(body, pixels).map_err(|error| Error::Image(model.name.clone(), error))?;
+    Ok(vec![Input { name: recipe.tensor().to_owned(), tensor }])
 }
 
 fn from_json(model: &Model, body: &[u8]) -> Result<Vec<Input>, Error> {

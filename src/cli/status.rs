@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_page_has_a_line_for_each_version_and_what_is_wrong_with_it_below() {
-        let long = "it is closed: worker 2 has been stuck in it for 3.0 s, and did not end when told to";
+        let long = "it is closed: worker 2 is stuck in a run of it, which did not end when told to";
         let status = json!({
             "version": "0.1.0", "pid": 7, "phase": "ready", "ready": false, "uptime_s": 3700.0,
             "loading": {"operation": "reload", "model": "a", "for_s": 1.5},
@@ -157,8 +157,8 @@ ALARM, for 12 s: a run of m/1 on worker 1 is slow
 MODEL   VERSION  STATE        FOR        QUEUE
 digits  12       ready        12 s       3
 m       1        closed       1 min 1 s  0
-    it is closed: worker 2 has been stuck in it for 3.0 s, and did not end when
-    told to
+    it is closed: worker 2 is stuck in a run of it, which did not end when told
+    to
 a       -        unavailable  1.0 s      0
     no
 ";

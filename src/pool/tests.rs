@@ -370,7 +370,7 @@ async fn a_model_that_does_not_end_is_closed_until_it_does() {
         std::thread::yield_now();
     }
     let rejected = stuck.submit(order(Inputs::Ready(row(3))), Ok::<_, String>).unwrap_err();
-    assert!(rejected.to_string().contains("has been stuck in it"), "{rejected}");
+    assert!(rejected.to_string().contains("is stuck in a run of it"), "{rejected}");
     release.send(()).unwrap();
     while stuck.closed().is_some() {
         std::thread::yield_now();

@@ -134,6 +134,7 @@ inside() {
     [[ $(ask www-data) == *'"label":"setosa"'* ]] || fail "nginx's user gets: $(ask www-data)"
     ! ask nobody 2>/dev/null || fail "nobody is let in"
     predictd doctor -c $CONFIG >/srv/found 2>&1 || { cat /srv/found >&2; fail "doctor finds something"; }
+    curl --silent http://127.0.0.1:8099/status | grep --quiet '"waiting":0' || fail "it cannot see how many connections wait"
     say "installed, and serves"
 
     before=$(property MainPID)

@@ -224,19 +224,19 @@ fn what_is_wrong_with_a_file_is_said_of_that_file() {
             "digits",
             vec![(PNG, &seven), (&b, &truncated)],
             422,
-            "part 2 ('picture', \"b.png\"): the PNG is truncated",
+            "part 2 ('picture', \"b.png\"): model 'digits': the PNG is truncated",
         ),
         (
             "digits",
             vec![(&bomb_png, &bomb), (PNG, &seven)],
             422,
-            "part 1 ('picture', \"bomb.png\"): 60000 x 60000 pixels is over the limit",
+            "part 1 ('picture', \"bomb.png\"): model 'digits': 60000 x 60000 pixels is over the limit",
         ),
         (
             "digits",
             vec![("name=a", b"1"), (&empty_png, b"")],
             422,
-            "part 2 ('picture', \"empty.png\"): this is no JPEG, PNG,",
+            "part 2 ('picture', \"empty.png\"): model 'digits': this is no JPEG, PNG,",
         ),
         (
             "digits",

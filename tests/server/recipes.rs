@@ -162,7 +162,7 @@ fn what_is_no_picture_or_too_large_a_one_is_refused_before_it_takes_memory() {
         ("not_an_image.png", "image/png", "this is no JPEG, PNG, WebP, GIF or BMP picture"),
         ("empty.png", "image/png", "this is no JPEG, PNG, WebP, GIF or BMP picture"),
     ] {
-        assert_eq!(ask(name, content_type).error(422), says, "{name}");
+        assert_eq!(ask(name, content_type).error(422), format!("model 'digits': {says}"), "{name}");
     }
     let after = server.peak();
     assert!(after < before + (16 << 20), "{after} bytes, {before} before");
@@ -170,7 +170,7 @@ fn what_is_no_picture_or_too_large_a_one_is_refused_before_it_takes_memory() {
     ask("empty.png", "").error(415);
     let small = Server::with("[limits]\npixels = 783");
     let error = small.post("/predict/digits", read("models/digits/samples/7.png")).error(422);
-    assert_eq!(error, "28 x 28 pixels is over the limit of 783");
+    assert_eq!(error, "model 'digits': 28 x 28 pixels is over the limit of 783");
 }
 
 /// A copy of the flowers' model in `folder`, with that file of labels.

@@ -324,7 +324,7 @@ fn a_model_that_is_stuck_is_open_again_when_it_is_loaded_again() {
     assert!(ask().error(503).contains("it is closed"));
     let index = deployment.admin("POST", "/v2/repository/index", "").ok();
     assert_eq!(index[0]["state"], "UNAVAILABLE");
-    assert!(index[0]["reason"].as_str().unwrap().contains("worker 1 has been stuck in it"), "{index}");
+    assert!(index[0]["reason"].as_str().unwrap().contains("worker 1 is stuck in a run of it"), "{index}");
     // Nothing has changed, but that is reason enough.
     assert_eq!(deployment.outcomes(), json!({"wedge": "loaded"}));
     assert_eq!(deployment.states(), json!({"wedge/1": "ready"}));

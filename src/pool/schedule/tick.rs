@@ -59,9 +59,8 @@ impl Schedule {
                 self.stuck += 1;
                 let report = report(run);
                 if let Some(lane) = lane {
-                    let seconds = running.as_secs_f32();
                     let reason = format!(
-                        "it is closed: worker {worker} has been stuck in it for {seconds:.1} s, and did not end when told to"
+                        "it is closed: worker {worker} is stuck in a run of it, which did not end when told to"
                     );
                     let waiting = lane.queue.clear();
                     self.given_up.tell(waiting, &mut *events, |_| Failed::Closed(reason.clone()));
