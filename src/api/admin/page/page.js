@@ -1,7 +1,7 @@
 // Shows how the server stands: asks /status each second, rarely where nobody looks, and says so where no answer comes.
 
 import { History, MEMORY_S, bytes, key, number, quantile, time } from './figures.js';
-import { each, fill, meter } from './fill.js';
+import { each, fill, meter, room } from './fill.js';
 import { offer } from './try.js';
 
 const EVERY_MS = 1000;
@@ -27,21 +27,35 @@ async function poll() {
   clearTimeout(timer);
   const begun = performance.now();
   try {
-    const reply = await fetch('status', { cache: 'no-store', signal: AbortSignal.timeout(PATIENCE_MS) });
-    if (!reply.ok) throw new Error(`it answers ${reply.status}: ${(await reply.text()).slice(0, 200)}`);
-    const status = await reply.json();
-    // A page belongs to the program that it came with.
-    if (version !== null && status.version !== version) location.reload();
-    version = status.version;
-    history.add(status);
-    show(status);
-    answered();
-  } catch (error) {
-    silent(error);
+    const status = await ask().catch((error) => silent(error.message));
+    if (status) take(status);
+  } finally {
+    const wait = document.hidden ? UNSEEN_MS : Math.max(EVERY_MS / 4, EVERY_MS - (performance.now() - begun));
+    timer = setTimeout(poll, wait);
+    isAsking = false;
   }
-  const wait = document.hidden ? UNSEEN_MS : Math.max(EVERY_MS / 4, EVERY_MS - (performance.now() - begun));
-  timer = setTimeout(poll, wait);
-  isAsking = false;
+}
+
+/// The server's status; as an error, why there is none.
+async function ask() {
+  const read = async () => {
+    const reply = await fetch('status', { cache: 'no-store', signal: AbortSignal.timeout(PATIENCE_MS) });
+    return [reply, await reply.text()];
+  };
+  const [reply, text] = await read().catch(({ name }) => {
+    throw new Error(name === 'TimeoutError' ? `nothing comes for ${PATIENCE_MS / 1000} s` : 'there is no connection');
+  });
+  if (!reply.ok) throw new Error(`it answers ${reply.status}, ${text.slice(0, 200)}`);
+  return JSON.parse(text);
+}
+
+function take(status) {
+  // A page belongs to the program that it came with.
+  if (version !== null && status.version !== version) location.reload();
+  version = status.version;
+  history.add(status);
+  show(status);
+  answered();
 }
 
 function answered() {
@@ -51,10 +65,9 @@ function answered() {
 }
 
 /// What was shown stays, but is marked as old.
-function silent(error) {
+function silent(why) {
   silentSince ??= new Date();
-  const why = { TypeError: 'there is no connection', TimeoutError: `nothing comes for ${PATIENCE_MS / 1000} s` };
-  const text = `The server gives no status since ${silentSince.toLocaleTimeString('en-GB')}: ${why[error.name] ?? error.message}. `
+  const text = `The server gives no status since ${silentSince.toLocaleTimeString('en-GB')}: ${why}. `
     + 'What is shown here is from then; this page goes on asking.';
   part('silence').hidden = false;
   part('silence').textContent = text;
@@ -149,7 +162,7 @@ function showRoom({ connections, memory, files, sockets }) {
       .map(({ address, waiting, backlog }) => [`waiting at ${address}`, waiting, backlog]),
   ];
   each(part('room'), 'space', rooms, (item, [name, used, limit, unit = number]) => {
-    fill(item, { name: { textContent: name, title: name }, used: `${unit(used)} of ${unit(limit)}`, meter: meter(used, limit, name) });
+    fill(item, { name: { textContent: name, title: name }, used: `${unit(used)} of ${unit(limit)}`, meter: room(used, limit, name) });
   });
 }
 
@@ -169,7 +182,7 @@ function showWorkers(workers) {
         textContent: state === 'idle' ? '\u00a0' : `${rows} ${rows === 1 ? 'row' : 'rows'}, for ${time(for_s)}`,
         title: requests.join('\n'),
       },
-      meter: { value: share ?? 0, max: 1, ariaLabel: `busy in the last seconds, worker ${worker}` },
+      meter: meter(share ?? 0, 1, `busy in the last seconds, worker ${worker}`),
       busy: { textContent: share === null ? '–' : `${Math.round(share * 100)} %`, title: `${time(busy_s)} in all` },
     });
   });
@@ -197,7 +210,7 @@ function showModels({ models, bucket_bounds_s }) {
       version: model.version === null ? '' : `version ${model.version}`,
       state: { textContent: model.state, className: `state ${COLOURS[model.state] ?? ''}`, title: `for ${time(model.for_s)}` },
       reason: model.reason ?? '',
-      meter: meter(model.queue_rows, model.queue_limit, `queue of ${name}`),
+      meter: room(model.queue_rows, model.queue_limit, `queue of ${name}`),
       queue: `${number(model.queue_rows)} of ${number(model.queue_limit)}`,
       rate: number(history.rate(`${name} requests`)),
       rows: { textContent: number(perRun[0]), className: `number${perRun[1]}` },

@@ -1,6 +1,6 @@
 // Tries a model: POST /predict/{model} with a picture or JSON, and its answer as bars or as JSON.
 
-import { each, fill, made } from './fill.js';
+import { each, fill, made, meter } from './fill.js';
 
 /// Numbers that an example has at most, and characters of an answer that are shown.
 const LONGEST_EXAMPLE = 1024;
@@ -146,7 +146,11 @@ function showResults(results) {
     const list = made('classes');
     const max = Math.max(1, ...classes.map((of) => of.score));
     each(list, 'class', classes, (item, { label, score }) => {
-      fill(item, { label: { textContent: label, title: label }, score: score === null ? 'null' : score.toFixed(4), meter: { max, value: score ?? 0, ariaLabel: label } });
+      fill(item, {
+        label: { textContent: label, title: label },
+        score: score === null ? 'null' : score.toFixed(4),
+        meter: meter(Math.max(0, score ?? 0), max, label),
+      });
     });
     return list;
   }));
