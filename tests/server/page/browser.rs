@@ -14,10 +14,15 @@ use std::{
 
 /// A window with one page, closed on drop.
 pub(crate) struct Browser {
-    port: u16,
     session: String,
-    _driver: Process,
+    driver: Driver,
     _profile: tempfile::TempDir,
+}
+
+/// chromedriver, and whatever it has started.
+struct Driver {
+    port: u16,
+    _process: Process,
 }
 
 /// It opens nothing of itself, and asks nobody but who it is told to.
@@ -36,20 +41,16 @@ const FLAGS: &[&str] = &[
 
 impl Browser {
     pub(crate) fn open(url: &str) -> Self {
-        let (port, profile) = (free_port(), tempfile::tempdir().unwrap());
-        let mut command = Command::new(program("chromedriver"));
-        command.arg(format!("--port={port}")).stdin(Stdio::null());
-        let mut driver = Process::start(command);
-        driver.wait_until_it_listens(port);
+        let (driver, profile) = (Driver::start(), tempfile::tempdir().unwrap());
         let profile_flag = format!("--user-data-dir={}", profile.path().display());
         let flags: Vec<&str> = FLAGS.iter().copied().chain([&*profile_flag]).collect();
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "goog:chromeOptions": {"args": flags, "binary": program("chromium")},
             "goog:loggingPrefs": {"browser": "ALL"},
         }}});
-        let session = call(port, "POST", "/session", &wanted);
+        let session = call(driver.port, "POST", "/session", &wanted);
         let session = session["sessionId"].as_str().unwrap_or_else(|| panic!("{session}")).to_owned();
-        let browser = Self { port, session, _driver: driver, _profile: profile };
+        let browser = Self { session, driver, _profile: profile };
         browser.post("url", &json!({ "url": url }));
         browser
     }
@@ -108,14 +109,25 @@ impl Browser {
     }
 
     fn post(&self, command: &str, body: &Value) -> Value {
-        call(self.port, "POST", &format!("/session/{}/{command}", self.session), body)
+        call(self.driver.port, "POST", &format!("/session/{}/{command}", self.session), body)
     }
 }
 
-impl Drop for Browser {
-    /// chromedriver ends the browser, and would not if it were killed.
+impl Driver {
+    fn start() -> Self {
+        let port = free_port();
+        let mut command = Command::new(program("chromedriver"));
+        command.arg(format!("--port={port}")).stdin(Stdio::null());
+        let mut process = Process::start(command);
+        process.wait_until_it_listens(port);
+        Self { port, _process: process }
+    }
+}
+
+impl Drop for Driver {
+    /// Where it was killed, its browsers would go on.
     fn drop(&mut self) {
-        let _ = ask(self.port, "DELETE", &format!("/session/{}", self.session), &Value::Null);
+        let _ = ask(self.port, "GET", "/shutdown", &Value::Null);
     }
 }
 
