@@ -96,13 +96,13 @@ pub(super) async fn model(
 
 /// KServe's `name` and `ready` beside TensorFlow Serving's list, in which a closed version says why.
 fn status(model: &Served, versions: &[Arc<Served>]) -> Result<Response, Error> {
-    if let Some(reason) = model.lane.closed() {
-        return Err(Error::Busy(model.name.clone(), Rejected::Closed(reason)));
+    if let Some(closed) = model.lane.closed() {
+        return Err(Error::Busy(model.name.clone(), Rejected::Closed(closed.reason)));
     }
     let status = |model: &Arc<Served>| {
         let (state, code, message) = match model.lane.closed() {
             None => ("AVAILABLE", "OK", String::new()),
-            Some(reason) => ("UNLOADING", "UNAVAILABLE", reason),
+            Some(closed) => ("UNLOADING", "UNAVAILABLE", closed.reason),
         };
         json!({
             "version": model.version.to_string(),

@@ -61,8 +61,8 @@ fn spec(spec: &TensorSpec) -> Value {
 pub(super) async fn ready(State(app): AppState, target: InPath) -> Result<Response, Error> {
     let Path(target) = target?;
     let model = app.models.find(&target.model, target.version.as_deref())?;
-    if let Some(reason) = model.lane.closed() {
-        return Err(Error::Busy(model.name.clone(), Rejected::Closed(reason)));
+    if let Some(closed) = model.lane.closed() {
+        return Err(Error::Busy(model.name.clone(), Rejected::Closed(closed.reason)));
     }
     Ok(axum::Json(json!({ "name": model.name.as_str(), "ready": true })).into_response())
 }

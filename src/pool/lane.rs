@@ -1,7 +1,7 @@
 //! Where requests for one model come in, and the claims to their answers that go out.
 
 use super::{
-    Batching, Rejected, Shared, Standing, Waiting,
+    Batching, Closed, Rejected, Shared, Standing, Waiting,
     chore::Chore,
     crew::LaneId,
     job::{Job, JobId, Request, Work},
@@ -191,9 +191,9 @@ impl Lane {
         self.shared.monitor.lock().waiting(self.id)
     }
 
-    /// Why the model is closed, if it is.
+    /// Why the model is closed, if it is, and since when.
     #[must_use]
-    pub fn closed(&self) -> Option<String> {
+    pub fn closed(&self) -> Option<Closed> {
         self.shared.monitor.lock().closed(self.id)
     }
 }

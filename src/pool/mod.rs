@@ -37,7 +37,7 @@ pub use crew::Done;
 pub use lane::{Inputs, Lane, Order, Prepared, Ticket};
 pub use pulse::Pulse;
 pub use queue::Batching;
-pub use schedule::{Activity, Rejections, Standing, Waiting, Worker};
+pub use schedule::{Activity, Closed, Rejections, Standing, Waiting, Worker};
 
 use crate::{
     model::engine::Engine,

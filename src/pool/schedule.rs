@@ -6,7 +6,7 @@ mod full;
 mod standing;
 mod tick;
 
-pub use standing::{Activity, Rejections, Standing, Waiting, Worker};
+pub use standing::{Activity, Closed, Rejections, Standing, Waiting, Worker};
 
 use super::{
     Rejected,
@@ -75,8 +75,8 @@ struct Lane {
     queue: Queue,
     /// Tasks under way, slow ones included.
     running: usize,
-    /// Why it is closed: for each stuck run what is to be said of it.
-    stuck: BTreeMap<WorkerNumber, String>,
+    /// Why it is closed, for each stuck run.
+    stuck: BTreeMap<WorkerNumber, Closed>,
     /// Whether it is among the turns.
     listed: bool,
     /// That its queue is full.
@@ -226,8 +226,8 @@ impl Schedule {
         inputs: Option<&[Tensor]>,
     ) -> Result<&mut Lane, Rejected> {
         let to = self.lanes.get_mut(&lane).filter(|_| !self.stopped).ok_or(Rejected::Stopped)?;
-        if let Some(reason) = to.stuck.values().next() {
-            return Err(Rejected::Closed(reason.clone()));
+        if let Some(closed) = to.stuck.values().next() {
+            return Err(Rejected::Closed(closed.reason.clone()));
         }
         if let Some(inputs) = inputs {
             job.rows = to.queue.rows_of(inputs);
@@ -332,8 +332,8 @@ impl Schedule {
             None => return Err(self.withdraw(job, inputs, Failed::Stopped)),
             Some((id, lane)) => (id, lane),
         };
-        if let Some(reason) = lane.stuck.values().next() {
-            let why = Failed::Closed(reason.clone());
+        if let Some(closed) = lane.stuck.values().next() {
+            let why = Failed::Closed(closed.reason.clone());
             return Err(self.withdraw(job, inputs, why));
         }
         lane.queue.push_ready(job, inputs, now);

@@ -325,9 +325,11 @@ impl Entry {
             Standing { name: name.to_owned(), version, state, since, reason, served: served.cloned() }
         };
         let answers = self.served.iter().map(|served| {
-            let closed = served.lane.closed();
-            let state = if closed.is_some() { State::Closed } else { State::Ready };
-            standing(Some(served.version), state, served.since, closed, Some(served))
+            let (state, since, reason) = match served.lane.closed() {
+                None => (State::Ready, served.since, None),
+                Some(closed) => (State::Closed, closed.since, Some(closed.reason)),
+            };
+            standing(Some(served.version), state, since, reason, Some(served))
         });
         let mut all: Vec<Standing> = answers.collect();
         for (served, since) in &self.leaving {

@@ -45,6 +45,11 @@ pub(crate) struct Line {
     ended: bool,
 }
 
+/// Of an answer that somebody asks for again and again to look at the server: it would fill the log, and is told on the level
+/// `debug` only.
+#[derive(Clone, Copy, Debug)]
+pub struct Polled;
+
 impl Line {
     pub(crate) fn begin(
         traffic: &Traffic,
@@ -64,23 +69,32 @@ impl Line {
         let took = self.request.answered(parts.status);
         let work = parts.extensions.get::<Work>().copied().unwrap_or_default();
         self.request.sent(work.worker, sent);
-        tracing::info!(
-            target: TARGET,
-            request_id = %self.id,
-            wire = self.request.wire().name(),
-            client = %client(&self.client),
-            method = %excerpt(self.method.as_str()),
-            path = %path(&self.uri),
-            status = parts.status.as_u16(),
-            received = self.received,
-            sent,
-            total_ms = milliseconds(took),
-            queue_ms = milliseconds(work.queue_wait),
-            prepare_ms = milliseconds(work.prepare),
-            run_ms = milliseconds(work.run),
-            batch_rows = work.batch_rows,
-            worker = work.worker,
-        );
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    target: TARGET,
+                    request_id = %self.id,
+                    wire = self.request.wire().name(),
+                    client = %client(&self.client),
+                    method = %excerpt(self.method.as_str()),
+                    path = %path(&self.uri),
+                    status = parts.status.as_u16(),
+                    received = self.received,
+                    sent,
+                    total_ms = milliseconds(took),
+                    queue_ms = milliseconds(work.queue_wait),
+                    prepare_ms = milliseconds(work.prepare),
+                    run_ms = milliseconds(work.run),
+                    batch_rows = work.batch_rows,
+                    worker = work.worker,
+                )
+            };
+        }
+        if parts.extensions.get::<Polled>().is_some() {
+            line!(debug);
+        } else {
+            line!(info);
+        }
     }
 }
 

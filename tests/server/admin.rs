@@ -47,6 +47,13 @@ fn what_only_the_owner_may_do_is_not_there_for_the_public() {
     let error = deployment.admin("GET", "/reload", "").error(405);
     assert_eq!(error, "/reload does not take GET");
     deployment.admin("GET", "/nowhere", "").error(404);
+    // Who looks again and again does not fill the log.
+    deployment.server.process.wait_for_line("path=/nowhere");
+    assert!(deployment.server.process.has_line("path=/v2/models/m "));
+    for polled in ["path=/status", "path=/metrics"] {
+        // By others it was asked in vain.
+        assert_eq!(deployment.server.process.count_lines(&format!("{polled} status=200")), 0);
+    }
 }
 
 #[test]

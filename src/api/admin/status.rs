@@ -2,15 +2,22 @@
 
 use crate::{
     api::AppState,
-    telemetry::metrics::{self, CONTENT_TYPE},
+    telemetry::{
+        access::Polled,
+        metrics::{self, CONTENT_TYPE},
+    },
 };
-use axum::{Json, extract::State, response::IntoResponse};
+use axum::{Extension, Json, extract::State, response::IntoResponse};
 use http::header;
 
 pub(super) async fn status(State(app): AppState) -> impl IntoResponse {
-    app.shown(|snapshot| Json(snapshot).into_response()).await
+    (Extension(Polled), app.shown(|snapshot| Json(snapshot).into_response()).await)
 }
 
 pub(super) async fn metrics(State(app): AppState) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, CONTENT_TYPE)], app.shown(|snapshot| metrics::text(&snapshot)).await)
+    (
+        Extension(Polled),
+        [(header::CONTENT_TYPE, CONTENT_TYPE)],
+        app.shown(|snapshot| metrics::text(&snapshot)).await,
+    )
 }

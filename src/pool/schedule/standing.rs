@@ -21,6 +21,15 @@ pub struct Standing {
     pub(in crate::pool) queues: BTreeMap<LaneId, Waiting>,
 }
 
+/// A model that takes no requests.
+#[derive(Clone, Debug)]
+pub struct Closed {
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: Instant,
+}
+
 /// One thread.
 #[derive(Clone, Debug)]
 pub struct Worker {
@@ -97,8 +106,8 @@ impl Schedule {
         self.lanes.get(&id).map_or(0, |lane| lane.queue.requests())
     }
 
-    /// Why a model is closed, if it is.
-    pub(in crate::pool) fn closed(&self, id: LaneId) -> Option<String> {
+    /// Why a model is closed, if it is, and since when.
+    pub(in crate::pool) fn closed(&self, id: LaneId) -> Option<Closed> {
         self.lanes.get(&id)?.stuck.values().next().cloned()
     }
 

@@ -1,6 +1,6 @@
 //! What the watchdog looks for in the schedule: whose time is up, and which runs have been under way for too long.
 
-use super::{Event, Rules, Schedule};
+use super::{Closed, Event, Rules, Schedule};
 use crate::pool::{
     crew::{Report, Run},
     outcome::Failed,
@@ -64,7 +64,7 @@ impl Schedule {
                     );
                     let waiting = lane.queue.clear();
                     self.given_up.tell(waiting, &mut *events, |_| Failed::Closed(reason.clone()));
-                    lane.stuck.insert(worker, reason);
+                    lane.stuck.insert(worker, Closed { reason, since: now });
                 }
                 events.push(Event::Stuck(report));
                 if self.stuck >= max_stuck {
