@@ -37,7 +37,7 @@ outside() {
         exec unshare --mount --pid --fork --kill-child --uts --ipc --net --cgroup "$here" --boot "$package"
     ) >"$console" 2>&1 </dev/null &
     unshare=$!
-    wait_for "systemd is up" is_up
+    (wait_for "systemd is up" is_up) || cannot "systemd does not come up here: $(tail -n 3 "$console")"
     enter /srv/systemd.sh --inside
 }
 
@@ -60,7 +60,6 @@ enter() {
 }
 
 is_up() {
-    kill -0 "$unshare" || cannot "systemd does not start: $(tail -n 3 "$console")"
     [[ $(enter systemctl is-system-running) == running ]]
 }
 
