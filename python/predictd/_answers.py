@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Mapping, Type
+from typing import Any, Callable, Dict, Mapping, Type
 
 from ._errors import BadInput, NotFound, Overloaded, PredictdError, ServerError, Timeout
 from ._uwsgi import Answer
@@ -27,6 +27,17 @@ def checked(answer: Answer, subject: str) -> Answer:
 def document(answer: Answer, subject: str) -> Dict[str, Any]:
     """The JSON object of a good answer."""
     return _object(checked(answer, subject), subject)
+
+
+def is_ready(ask: Callable[[], object]) -> bool:
+    """Whether what is asked for is ready. Its 503 says that it is not; an error without a status is no answer of its."""
+    try:
+        ask()
+    except Overloaded as error:
+        if error.status is None:
+            raise
+        return False
+    return True
 
 
 def unreadable(answer: Answer, subject: str, why: object) -> ServerError:

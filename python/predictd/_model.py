@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _images, _inference, _uwsgi
 from ._address import Address
-from ._answers import checked, document, unreadable
+from ._answers import checked, document, is_ready, unreadable
 from ._deadline import Deadline, seconds
-from ._errors import BadInput, Overloaded
+from ._errors import BadInput
 from ._images import Image
 from ._inference import Signature
 
@@ -152,13 +152,7 @@ class Model:
 
     def ready(self, timeout: Optional[float] = None) -> bool:
         """Whether it is loaded and open for requests. Raises where there is no such model, or no answer."""
-        try:
-            self._get("/ready", self._deadline(timeout))
-        except Overloaded as error:
-            if error.status is None:
-                raise
-            return False
-        return True
+        return is_ready(lambda: self._get("/ready", self._deadline(timeout)))
 
     def metadata(self, timeout: Optional[float] = None) -> Dict[str, Any]:
         """Its name, versions and platform, and its inputs and outputs with datatypes and shapes (-1 is any size)."""

@@ -6,9 +6,8 @@ from typing import Any, Dict, Optional
 
 from . import _uwsgi
 from ._address import Address
-from ._answers import document
+from ._answers import document, is_ready
 from ._deadline import Deadline, seconds
-from ._errors import Overloaded
 
 
 class Server:
@@ -34,13 +33,7 @@ class Server:
 
     def ready(self, timeout: Optional[float] = None) -> bool:
         """Whether it serves, and has all models that it should have. Raises where there is no answer."""
-        try:
-            self._ask("/v2/health/ready", timeout)
-        except Overloaded as error:
-            if error.status is None:
-                raise
-            return False
-        return True
+        return is_ready(lambda: self._ask("/v2/health/ready", timeout))
 
     def metadata(self, timeout: Optional[float] = None) -> Dict[str, Any]:
         """Its name, version and extensions."""
