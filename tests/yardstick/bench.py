@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from load import SUMMARY, wrk
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 REQUEST = b'{"inputs":[{"name":"measurements","shape":[1,4],"datatype":"FP32","data":[5.1,3.5,1.4,0.2]}]}'
 PATH = "/v2/models/iris/infer"
@@ -46,11 +48,6 @@ WRK_LUA = """\
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 wrk.body = [[%s]]
-function done(summary, latency)
-    local e = summary.errors
-    io.write(string.format("RESULT %%d %%d %%d %%d %%d\\n", summary.requests, summary.duration,
-        latency:percentile(50), latency:percentile(99), e.status + e.connect + e.read + e.write + e.timeout))
-end
 """
 
 
@@ -77,7 +74,7 @@ def main():
 
 def measure(folder, servers, options):
     log, script, answer = folder / "log", folder / "post.lua", folder / "answer"
-    script.write_text(WRK_LUA % REQUEST.decode())
+    script.write_text(WRK_LUA % REQUEST.decode() + SUMMARY)
 
     environment = {**os.environ, "PREDICTD_LOG__ACCESS": str(options.access_log).lower()}
     for wire in ("uwsgi", "fastcgi", "http"):
@@ -172,16 +169,13 @@ class Server:
 
 
 def load(server, script, clients, seconds):
-    wrk = ["wrk", "-t1", f"-c{clients}", "-s", str(script), f"http://127.0.0.1:{server.port}{PATH}"]
-    subprocess.run([*wrk, f"-d{max(1, seconds // 2)}s"], check=True, capture_output=True)
+    options = ["-t1", f"-c{clients}", "-s", script, f"http://127.0.0.1:{server.port}{PATH}"]
+    wrk(*options, f"-d{max(1, seconds // 2)}s")
     before = server.cpu()
-    said = subprocess.run([*wrk, f"-d{seconds}s"], check=True, capture_output=True, text=True).stdout
+    said = wrk(*options, f"-d{seconds}s")
     after = server.cpu()
-    result = next(line for line in said.splitlines() if line.startswith("RESULT "))
-    requests, duration, p50, p99, bad = map(int, result.split()[1:])
-    cpu = [1e6 * (b - a) / max(1, requests) for a, b in zip(before, after)]
-    rate = requests / (duration / 1e6)
-    return {"rate": rate, "server": cpu[0], "nginx": cpu[1], "p50": p50 / 1000, "p99": p99 / 1000, "bad": bad}
+    cpu = [1e6 * (b - a) / max(1, said["requests"]) for a, b in zip(before, after)]
+    return {**said, "server": cpu[0], "nginx": cpu[1]}
 
 
 def on_cpu(pid):

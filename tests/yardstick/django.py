@@ -14,12 +14,13 @@ import argparse
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
+
+from load import SUMMARY, wrk
 
 ROOT = Path(__file__).resolve().parents[2]
 # Not this folder, whose name for this file is Django's, too.
@@ -59,11 +60,6 @@ wrk.headers["Content-Type"] = "multipart/form-data; boundary=%s"
 local file = io.open("%s", "rb")
 wrk.body = file:read("*a")
 file:close()
-function done(summary, latency)
-    local e = summary.errors
-    io.write(string.format("RESULT %%d %%d %%d %%d %%d\\n", summary.requests, summary.duration,
-        latency:percentile(50), latency:percentile(99), e.status + e.connect + e.read + e.write + e.timeout))
-end
 """
 
 
@@ -126,7 +122,7 @@ def measured(name, options):
             + PHOTO.read_bytes()
             + f"\r\n--{BOUNDARY}--\r\n".encode()
         )
-        (folder / "post.lua").write_text(SCRIPT % (BOUNDARY, form))
+        (folder / "post.lua").write_text(SCRIPT % (BOUNDARY, form) + SUMMARY)
 
         # Each process has its first time, which is nobody's measure.
         load(nginx, folder, options.clients, 3)
@@ -150,12 +146,8 @@ def measured(name, options):
 
 def load(nginx, folder, clients, seconds):
     """What wrk says of so many clients that do nothing but send the photo."""
-    command = ["wrk", "-t", "1", "-c", clients, "-d", f"{seconds}s", "--timeout", "60s", "--latency", "-s", folder / "post.lua"]
-    command.append(f"http://127.0.0.1:{nginx.port}/read/")
-    output = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True).stdout
-    line = next(line for line in output.splitlines() if line.startswith("RESULT"))
-    requests, duration, p50, p99, bad = map(int, line.split()[1:])
-    return {"rate": requests / duration * 1e6, "p50": p50 / 1e3, "p99": p99 / 1e3, "bad": bad}
+    options = ["-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "60s", "-s", folder / "post.lua"]
+    return wrk(*options, f"http://127.0.0.1:{nginx.port}/read/")
 
 
 class Asker:
